@@ -1,0 +1,15 @@
+if __name__ == "datasets":  # pragma: no cover - tested in a subprocess
+    # The repository root is on the path (editable install, or Python started
+    # there) and would shadow any real distribution called "datasets".
+    import importlib.machinery as _machinery
+    import importlib.util as _util
+    import pathlib as _pathlib
+    import sys as _sys
+
+    _elsewhere = [p for p in _sys.path if not _pathlib.Path(p or ".", "pyproject.toml").exists()]
+    _spec = _machinery.PathFinder.find_spec("datasets", _elsewhere)
+    if _spec is None or _spec.loader is None:
+        raise ModuleNotFoundError("No module named 'datasets'; this folder is 'neuro.datasets'.", name="datasets")
+    _real = _util.module_from_spec(_spec)
+    _sys.modules["datasets"] = _real
+    _spec.loader.exec_module(_real)
