@@ -1,1 +1,56 @@
-"""Room."""
+"""What a recording is, how it is cut into windows, and what a model is handed."""
+
+from neuro.data.axis import Axis, Grid
+from neuro.data.batch import Batch, EventBatch, StaticBatch
+from neuro.data.channels import canonical_eeg_name, eeg_positions
+from neuro.data.contract import InputContract
+from neuro.data.convert import (
+    from_mne,
+    from_pynapple,
+    to_mne,
+    to_nifti,
+    to_pynapple,
+    to_xarray,
+)
+from neuro.data.events import Clock, Events
+from neuro.data.pairing import PairedWindows, pair
+from neuro.data.rates import exact_rate, sample_index
+from neuro.data.recording import Provenance, Recording
+from neuro.data.splits import assert_disjoint
+from neuro.data.streams import Irregular, LazyView, Regular, Static
+from neuro.data.units import check_plausible, conversion_factor
+from neuro.data.windows import Windows, windows
+
+__all__ = [
+    "Axis",
+    "Batch",
+    "Clock",
+    "EventBatch",
+    "Events",
+    "Grid",
+    "InputContract",
+    "Irregular",
+    "LazyView",
+    "PairedWindows",
+    "Provenance",
+    "Recording",
+    "Regular",
+    "Static",
+    "StaticBatch",
+    "Windows",
+    "assert_disjoint",
+    "canonical_eeg_name",
+    "check_plausible",
+    "conversion_factor",
+    "eeg_positions",
+    "exact_rate",
+    "from_mne",
+    "from_pynapple",
+    "pair",
+    "sample_index",
+    "to_mne",
+    "to_nifti",
+    "to_pynapple",
+    "to_xarray",
+    "windows",
+]

@@ -1,0 +1,438 @@
+"""What a model accepts, and how a recording is brought to it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+
+from neuro.data.axis import Axis
+from neuro.data.channels import canonical_eeg_name, eeg_positions, split_bipolar, standard_montage
+from neuro.data.rates import exact_rate
+from neuro.data.recording import Recording
+from neuro.data.streams import Irregular, Regular
+from neuro.data.units import check_plausible, unit_name
+from neuro.errors import ContractError, DataError, did_you_mean
+from neuro.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from neuro.data.batch import Batch
+
+__all__ = ["InputContract"]
+
+Missing = Literal["refuse", "mask", "interpolate"]
+Scaling = Literal["none", "zscore"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputContract:
+    """What a model accepts; saved in every checkpoint.
+
+    Parameters
+    ----------
+    modality : str
+        ``"eeg"``, ``"bold"``, ``"spikes"``, ….
+    sfreq : Fraction, int, float or str
+        Rate in Hz, kept exact.
+    unit : str
+        Unit of the values before `scaling`.
+    ch_names : tuple of str, optional
+        Channels, regions or units in order; any if None. A name ``"A-B"`` that
+        the recording lacks is made from its channels A and B.
+    atlas : str, optional
+        Atlas the regions must belong to.
+    n_times : int, optional
+        Samples in a window; any if None.
+    highpass, lowpass : float, optional
+        Zero-phase filter edges in Hz.
+    reference : {"as recorded", "average"}
+        Re-referencing before channels are picked.
+    scaling : {"none", "zscore"}
+        ``"zscore"`` centres and scales every channel over the recording.
+    missing : {"refuse", "mask", "interpolate"}
+        What :meth:`conform` does with channels the recording lacks: an error,
+        absent rows (masked in batches), or spherical splines (EEG).
+
+    Examples
+    --------
+    >>> contract = InputContract(modality="eeg", sfreq=256, unit="uV", ch_names=("Fz", "Cz"))
+    >>> InputContract.from_json(contract.to_json()) == contract
+    True
+    """
+
+    modality: str
+    sfreq: Fraction
+    unit: str
+    ch_names: tuple[str, ...] | None = None
+    atlas: str | None = None
+    n_times: int | None = None
+    highpass: float | None = None
+    lowpass: float | None = None
+    reference: Literal["as recorded", "average"] = "as recorded"
+    scaling: Scaling = "none"
+    missing: Missing = "refuse"
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "sfreq", exact_rate(self.sfreq))
+        set_(self, "unit", unit_name(self.unit))
+        if self.ch_names is not None:
+            set_(self, "ch_names", tuple(self.ch_names))
+            if len(set(self.ch_names or ())) != len(self.ch_names or ()):
+                raise ContractError("The contract names a channel twice.")
+        for name, options in (
+            ("reference", ("as recorded", "average")),
+            ("scaling", ("none", "zscore")),
+            ("missing", ("refuse", "mask", "interpolate")),
+        ):
+            if getattr(self, name) not in options:
+                raise ContractError(
+                    f"{name}={getattr(self, name)!r}. {did_you_mean(getattr(self, name), options)}"
+                )
+        nyquist = float(self.sfreq) / 2
+        if self.lowpass is not None and not 0 < self.lowpass < nyquist:
+            raise ContractError(f"lowpass={self.lowpass} Hz is not below Nyquist ({nyquist:g} Hz).")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        out = asdict(self)
+        out["sfreq"] = str(self.sfreq)
+        out["ch_names"] = None if self.ch_names is None else list(self.ch_names)
+        return out
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The contract that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ContractError
+            If a field is unknown or missing.
+        """
+        known = {f.name for f in fields(cls)}
+        for name in values:
+            if name not in known:
+                raise ContractError(f"Unknown contract field {name!r}. {did_you_mean(name, known)}")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ContractError(f"The contract is incomplete: {error}.") from error
+
+    # ---- checking ------------------------------------------------------------
+
+    def check(self, batch: "Batch") -> None:
+        """Refuse a batch that is not what the model was made for.
+
+        Parameters
+        ----------
+        batch : Batch
+            What is about to be fed.
+
+        Raises
+        ------
+        ContractError
+            Naming the first difference and how to mend it.
+        """
+        unit = "z" if self.scaling == "zscore" else self.unit
+        for what, have, want in (
+            ("modality", batch.modality, self.modality),
+            ("unit", batch.unit, unit),
+        ):
+            if have != want:
+                raise ContractError(
+                    f"The batch's {what} is {have!r}, the model takes {want!r}. "
+                    "Bring recordings there with contract.conform(recording)."
+                )
+        if abs(batch.sfreq - float(self.sfreq)) > 1e-6 * float(self.sfreq):
+            raise ContractError(
+                f"The batch is sampled at {batch.sfreq:g} Hz, the model takes "
+                f"{float(self.sfreq):g} Hz. Resample with contract.conform(recording)."
+            )
+        if self.ch_names is not None and batch.ch_names != self.ch_names:
+            raise ContractError(_difference(batch.ch_names, self.ch_names))
+        if self.n_times is not None and batch.x.shape[-1] != self.n_times:
+            raise ContractError(
+                f"The windows have {batch.x.shape[-1]} samples, the model takes {self.n_times} "
+                f"({self.n_times / float(self.sfreq):g} s)."
+            )
+
+    # ---- conforming ----------------------------------------------------------
+
+    def conform(self, recording: Recording, stream: str | None = None) -> Recording:
+        """Bring a recording to the contract, or say why that cannot be done.
+
+        In order: unit, names, reference, channels, filter, rate, scaling. Each
+        step done is noted in the recording's provenance.
+
+        Parameters
+        ----------
+        recording : Recording
+            With a stream of the contract's modality.
+        stream : str, optional
+            Its name; the only stream of the modality if omitted.
+
+        Returns
+        -------
+        Recording
+            With that stream exchanged.
+
+        Raises
+        ------
+        ContractError
+            If channels are missing and `missing` is ``"refuse"``, the atlas
+            differs, or no stream has the modality.
+        UnitError
+            If the unit cannot be converted or is implausible.
+        """
+        name = self._pick(recording, stream)
+        source = recording.stream(name)
+        if isinstance(source, Irregular):
+            source = source.bin(float(1 / self.sfreq))
+            recording = recording.with_stream(name, source, f"bin {float(1 / self.sfreq):g} s")
+        signal = recording.regular(name)
+        steps: list[str] = []
+        if signal.unit != self.unit:
+            steps.append(f"unit {signal.unit} to {self.unit}")
+            signal = signal.to_unit(self.unit)
+        check_plausible(signal)
+        signal = self._channels(signal, steps)
+        signal = self._filter(signal, steps)
+        signal = self._resample(signal, steps)
+        if self.scaling == "zscore":
+            signal = _zscore(signal)
+            steps.append("z-score by channel over the recording")
+        out = recording.with_stream(name, signal)
+        for step in steps:
+            out = out.with_step(step)
+        return out
+
+    def _pick(self, recording: Recording, stream: str | None) -> str:
+        if stream is not None:
+            found = recording.stream(stream)
+            if found.modality != self.modality:
+                raise ContractError(
+                    f"Stream {stream!r} is {found.modality}, the model takes {self.modality}."
+                )
+            return stream
+        names = [k for k, s in recording.streams.items() if s.modality == self.modality]
+        if len(names) != 1:
+            raise ContractError(
+                f"{recording.id!r} has {len(names)} {self.modality} streams {names} among "
+                f"{sorted(recording.streams)}. Name one: conform(recording, stream='...')."
+            )
+        return names[0]
+
+    def _channels(self, signal: Regular, steps: list[str]) -> Regular:
+        if self.atlas is not None and signal.axis.atlas != self.atlas:
+            raise ContractError(
+                f"The regions are of atlas {signal.axis.atlas!r}, the model takes {self.atlas!r}. "
+                "Extract the series again with that atlas."
+            )
+        if self.modality in ("eeg", "ieeg"):
+            signal = _canonical(signal, steps)
+        if self.reference == "average" and signal.axis.reference != "average":
+            signal = _average_reference(signal)
+            steps.append("average reference")
+        if self.ch_names is None or signal.axis.names == self.ch_names:
+            return signal
+        have = set(signal.axis.names)
+        absent = [n for n in self.ch_names if n not in have and not _both(n, have)]
+        if absent and self.missing == "refuse":
+            raise ContractError(
+                f"Channels missing: {', '.join(absent[:8])}{' …' if len(absent) > 8 else ''}. "
+                f"{did_you_mean(absent[0], signal.axis.names[:40])} "
+                "To go on without, set missing='mask' or 'interpolate' in the contract."
+            )
+        if absent and self.missing == "interpolate":
+            signal = _interpolate(signal, absent)
+            steps.append(f"spherical splines for {', '.join(absent)}")
+            have = set(signal.axis.names)
+        steps.append(f"channels picked in the model's order ({len(self.ch_names)})")
+        return _pick_rows(signal, self.ch_names)
+
+    def _filter(self, signal: Regular, steps: list[str]) -> Regular:
+        if self.highpass is None and self.lowpass is None:
+            return signal
+        from neuro.signal import filter_signal
+
+        x = _filled(signal)
+        x = filter_signal(
+            x, signal.sfreq, self.highpass, self.lowpass, phase="zero", segments=signal.segments
+        )
+        steps.append(f"zero-phase filter {self.highpass or 0:g} to {self.lowpass or np.inf:g} Hz")
+        return _with_values(signal, np.asarray(x, dtype=np.float32))
+
+    def _resample(self, signal: Regular, steps: list[str]) -> Regular:
+        if signal.rate == self.sfreq:
+            return signal
+        from neuro.signal import resample
+
+        x, segments = resample(_filled(signal), signal.rate, self.sfreq, segments=signal.segments)
+        steps.append(f"resample {signal.sfreq:g} to {float(self.sfreq):g} Hz")
+        valid: Any = None
+        if signal.valid is not None:
+            nearest = np.round(np.arange(x.shape[1]) * float(signal.rate / self.sfreq)).astype(int)
+            valid = signal.valid[:, np.minimum(nearest, signal.n_times - 1)]
+        return Regular(
+            np.asarray(x, dtype=np.float32),
+            self.sfreq,
+            signal.unit,
+            signal.axis,
+            signal.modality,
+            t0_s=signal.t0_s,
+            segments=segments,
+            valid=valid,
+        )
+
+
+def _difference(have: tuple[str, ...], want: tuple[str, ...]) -> str:
+    if set(have) == set(want):
+        i = next(i for i, (a, b) in enumerate(zip(have, want, strict=True)) if a != b)
+        return (
+            f"The channels are in another order: place {i} is {have[i]!r}, the model takes "
+            f"{want[i]!r}. Reorder with contract.conform(recording)."
+        )
+    missing = [n for n in want if n not in have][:5]
+    extra = [n for n in have if n not in want][:5]
+    return (
+        f"The channels are not the model's: missing {missing}, not known to it {extra}. "
+        "Bring recordings there with contract.conform(recording)."
+    )
+
+
+def _both(name: str, have: set[str]) -> bool:
+    sides = split_bipolar(name)
+    return sides is not None and sides[0] in have and sides[1] in have
+
+
+def _canonical(signal: Regular, steps: list[str]) -> Regular:
+    names = [canonical_eeg_name(n) for n in signal.axis.names]
+    if tuple(names) == signal.axis.names:
+        return signal
+    if len(set(names)) != len(names):
+        twice = sorted({n for n in names if names.count(n) > 1})
+        raise ContractError(
+            f"Several channels mean the same electrode: {twice[:4]}. Drop all but one of each."
+        )
+    steps.append("electrode names to the 10-10 system")
+    return replace(signal, axis=signal.axis.replace(names=names))
+
+
+def _filled(signal: Regular) -> FloatArray:
+    """Values with gaps bridged linearly, so that filters do not spread NaN."""
+    x = signal.values()
+    if signal.valid is None:
+        return x
+    x = x.copy()
+    grid = np.arange(x.shape[1])
+    for row, ok in zip(x, signal.valid, strict=True):
+        row[~ok] = np.interp(grid[~ok], grid[ok], row[ok]) if ok.any() else 0.0
+    return x
+
+
+def _with_values(signal: Regular, x: FloatArray) -> Regular:
+    return replace(signal, data=x, scale=None, offset=None)
+
+
+def _average_reference(signal: Regular) -> Regular:
+    good = ~signal.axis.bad
+    if good.sum() < 2:
+        raise ContractError("An average reference needs at least 2 good channels.")
+    x = signal.values()
+    with np.errstate(invalid="ignore"):
+        x = x - np.nanmean(x[good], axis=0, keepdims=True)
+    return replace(
+        _with_values(signal, x.astype(np.float32)), axis=signal.axis.replace(reference="average")
+    )
+
+
+def _pick_rows(signal: Regular, wanted: tuple[str, ...]) -> Regular:
+    where = {n: i for i, n in enumerate(signal.axis.names)}
+    if all(n in where for n in wanted):
+        return signal.take([where[n] for n in wanted])
+    x = signal.values()
+    rows = np.full((len(wanted), signal.n_times), np.nan, dtype=np.float32)
+    bad = np.ones(len(wanted), dtype=bool)
+    types = list(dict.fromkeys(signal.axis.types))
+    for k, name in enumerate(wanted):
+        if name in where:
+            rows[k], bad[k] = x[where[name]], signal.axis.bad[where[name]]
+        elif (sides := split_bipolar(name)) is not None and _both(name, set(where)):
+            a, b = where[sides[0]], where[sides[1]]
+            rows[k], bad[k] = x[a] - x[b], bool(signal.axis.bad[a] or signal.axis.bad[b])
+    positions = eeg_positions(wanted) if signal.modality == "eeg" else None
+    if signal.axis.positions is not None:
+        positions = np.full((len(wanted), 3), np.nan) if positions is None else positions
+        for k, name in enumerate(wanted):
+            if name in where:
+                positions[k] = signal.axis.positions[where[name]]
+    axis = Axis(
+        wanted,
+        types[0],
+        positions=positions,
+        frame=signal.axis.frame or ("mri_ras" if positions is not None else None),
+        atlas=signal.axis.atlas,
+        reference=signal.axis.reference,
+        bad=bad,
+    )
+    valid = np.isfinite(rows)
+    return replace(signal, data=rows, axis=axis, valid=valid, scale=None, offset=None)
+
+
+def _interpolate(signal: Regular, absent: list[str]) -> Regular:
+    """Add channels by spherical splines from those that are there."""
+    import mne
+
+    names = [n for n, bad in zip(signal.axis.names, signal.axis.bad, strict=True) if not bad]
+    places = eeg_positions([*names, *absent])
+    unknown = [n for n, p in zip([*names, *absent], places, strict=True) if np.isnan(p).any()]
+    if [n for n in absent if n in unknown] or len(names) - len(unknown) < 4:
+        raise ContractError(
+            f"Cannot interpolate {absent[:5]}: it needs standard positions for them and for at "
+            f"least 4 recorded channels (unknown: {unknown[:5]}). Use missing='mask'."
+        )
+    source = [n for n in names if n not in unknown]
+    info = mne.create_info([*source, *absent], signal.sfreq, "eeg", verbose="error")
+    x = np.zeros((len(source) + len(absent), signal.n_times))
+    x[: len(source)] = _filled(signal)[signal.axis.index(source)]
+    raw = mne.io.RawArray(x, info, verbose="error")
+    raw.set_montage(standard_montage(), verbose="error")
+    raw.info["bads"] = list(absent)
+    raw.interpolate_bads(verbose="error")
+    added = raw.get_data(picks=absent).astype(np.float32)
+    axis = Axis(
+        [*signal.axis.names, *absent],
+        [*signal.axis.types, *["eeg"] * len(absent)],
+        positions=eeg_positions([*signal.axis.names, *absent]),
+        frame="mri_ras",
+        reference=signal.axis.reference,
+        bad=np.concatenate([signal.axis.bad, np.zeros(len(absent), bool)]),
+    )
+    return replace(
+        signal,
+        data=np.concatenate([signal.values(), added]),
+        axis=axis,
+        valid=None,
+        scale=None,
+        offset=None,
+    )
+
+
+def _zscore(signal: Regular) -> Regular:
+    x = signal.values().astype(np.float64)
+    inside: IntArray = np.concatenate([np.arange(a, b) for a, b in signal.segments])
+    part = x[:, inside]
+    with np.errstate(invalid="ignore"):
+        known = np.isfinite(part).any(axis=1)
+        mean, sd = np.zeros(len(x)), np.ones(len(x))
+        mean[known], sd[known] = np.nanmean(part[known], axis=1), np.nanstd(part[known], axis=1)
+    flat = known & (sd == 0) & ~signal.axis.bad
+    if flat.any():
+        names = [n for n, f in zip(signal.axis.names, flat, strict=True) if f]
+        raise DataError(
+            f"Constant channels cannot be z-scored: {names[:5]}. Mark them bad or drop them."
+        )
+    sd = np.where(sd == 0, 1.0, sd)
+    x = (x - mean[:, None]) / sd[:, None]
+    return replace(_with_values(signal, x.astype(np.float32)), unit="z")

@@ -1,0 +1,172 @@
+"""Two modalities at once, joined on clocks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from neuro.data.axis import Axis
+from neuro.data.recording import Recording
+from neuro.data.streams import Regular
+from neuro.data.windows import Windows
+from neuro.errors import DataError
+from neuro.typing import FloatArray, IntArray
+
+__all__ = ["PairedWindows", "pair"]
+
+
+@dataclass(frozen=True, eq=False)
+class PairedWindows(Windows):
+    """Windows of one stream, each with a sample of another stream as its target.
+
+    Accepted wherever :class:`Windows` are.
+
+    Parameters
+    ----------
+    target_axis : Axis
+        Names of the target's entries.
+    target_time_s : ndarray, shape (n,)
+        Session time of each target sample.
+    """
+
+    target_axis: Axis = field(default_factory=lambda: Axis([], "roi"))
+    target_time_s: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+    def select(self, indices: Any) -> "PairedWindows":
+        """Index of the chosen windows; ids stay."""
+        rows = np.arange(len(self))[indices] if isinstance(indices, slice) else self._rows(indices)
+        base = {
+            name: getattr(self, name)[rows]
+            for name in ("recording", "start", "stop", "block", "id")
+        }
+        return PairedWindows(
+            recordings=self.recordings,
+            stream=self.stream,
+            axis=self.axis,
+            target=None if self.target is None else self.target[rows],
+            target_axis=self.target_axis,
+            target_time_s=self.target_time_s[rows],
+            **base,
+        )
+
+
+def pair(
+    eeg: Recording | Sequence[Recording],
+    fmri: Recording | Sequence[Recording] | None = None,
+    *,
+    window_s: float,
+    lag_s: float = 0.0,
+    eeg_stream: str | None = None,
+    fmri_stream: str | None = None,
+) -> PairedWindows:
+    """Windows of a fast signal that end at the time of each sample of a slow one.
+
+    Times are compared on the session clock, through both streams' clocks;
+    sample counts and rate ratios are never used.
+
+    Parameters
+    ----------
+    eeg : Recording or sequence of Recording
+        With the fast stream.
+    fmri : Recording or sequence of Recording, optional
+        With the slow stream, matched to `eeg` by dataset, subject, session and
+        run; the same recordings if omitted.
+    window_s : float
+        Length of the fast window in seconds.
+    lag_s : float
+        The window ends `lag_s` seconds before the slow sample.
+    eeg_stream, fmri_stream : str, optional
+        Stream names; the only EEG-like and only BOLD stream if omitted.
+
+    Returns
+    -------
+    PairedWindows
+        `target` has shape (n, roi).
+
+    Raises
+    ------
+    DataError
+        If recordings do not match, or no window fits before any sample.
+
+    Examples
+    --------
+    >>> from neuro.data import Axis, Clock
+    >>> eeg = Regular(np.zeros((2, 6000)) + 1, 100, "uV", Axis(["Fz", "Cz"], "eeg"), "eeg")
+    >>> bold = Regular(np.arange(20.0)[None], "1/2", "z", Axis(["PCC"], "roi"), "bold")
+    >>> rec = Recording({"eeg": eeg, "bold": bold}, clocks={"bold": Clock(1.0, 10.0)})
+    >>> pairs = pair(rec, window_s=16)
+    >>> len(pairs), float(pairs.target[0, 0]), float(pairs.stop_s()[0])
+    (17, 3.0, 16.0)
+    """
+    fast = (eeg,) if isinstance(eeg, Recording) else tuple(eeg)
+    slow = fast if fmri is None else (fmri,) if isinstance(fmri, Recording) else tuple(fmri)
+    if not fast:
+        raise DataError("No recordings were given to pair.")
+    by_key = {_key(rec): rec for rec in slow}
+    if len(by_key) != len(slow):
+        raise DataError("Two fMRI recordings have the same subject, session and run.")
+    rows: list[IntArray] = []
+    targets, times = [], []
+    axis: Axis | None = None
+    name = _find(fast[0], eeg_stream, ("eeg", "meg", "ieeg", "lfp"))
+    n_times = max(1, round(window_s * fast[0].regular(name).rate))
+    for r, rec in enumerate(fast):
+        if _key(rec) not in by_key:
+            raise DataError(f"No fMRI recording matches {rec.id!r} (subject, session, run).")
+        other = by_key[_key(rec)]
+        target_name = _find(other, fmri_stream, ("bold",))
+        source, target = rec.regular(name), other.regular(target_name)
+        if source.rate != fast[0].regular(name).rate:
+            raise DataError(f"{rec.id!r} has another rate than {fast[0].id!r}; conform them first.")
+        if axis is not None and target.axis.names != axis.names:
+            raise DataError(f"{other.id!r} has other target rows than the first recording.")
+        axis = target.axis
+        session = other.clock(target_name).to_session(target.time(np.arange(target.n_times)))
+        ends = rec.clock(name).to_stream(session - lag_s)
+        stop = np.array([source.index(t) for t in ends])
+        segment = np.searchsorted(source.segments[:, 0], stop - n_times, side="right") - 1
+        fits = (segment >= 0) & (stop <= source.segments[np.maximum(segment, 0), 1])
+        slow_segment = (
+            np.searchsorted(target.segments[:, 0], np.arange(len(stop)), side="right") - 1
+        )
+        fits &= np.arange(len(stop)) < target.segments[np.maximum(slow_segment, 0), 1]
+        fits &= slow_segment >= 0
+        keep = np.flatnonzero(fits)
+        block = slow_segment if len(target.segments) > 1 else np.full(len(stop), -1)
+        rows.append(np.stack([np.full(len(keep), r), stop[keep], block[keep]], axis=1))
+        targets.append(target.values()[:, keep].T)
+        times.append(session[keep])
+    table = np.concatenate(rows)
+    if not len(table) or axis is None:
+        raise DataError(f"No window of {window_s:g} s fits before any target sample.")
+    return PairedWindows(
+        recordings=fast,
+        stream=name,
+        recording=table[:, 0],
+        start=table[:, 1] - n_times,
+        stop=table[:, 1],
+        block=table[:, 2],
+        id=np.arange(len(table)),
+        target=np.concatenate(targets).astype(np.float64),
+        target_axis=axis,
+        target_time_s=np.concatenate(times),
+    )
+
+
+def _key(rec: Recording) -> tuple[str, str, str, str]:
+    return (rec.dataset, rec.subject, rec.session, rec.run)
+
+
+def _find(rec: Recording, name: str | None, modalities: tuple[str, ...]) -> str:
+    if name is not None:
+        rec.regular(name)
+        return name
+    found = [
+        k for k, s in rec.streams.items() if isinstance(s, Regular) and s.modality in modalities
+    ]
+    if len(found) != 1:
+        raise DataError(
+            f"{rec.id!r} has {len(found)} streams of {'/'.join(modalities)}: {found}. Name one."
+        )
+    return found[0]

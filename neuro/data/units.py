@@ -1,0 +1,217 @@
+"""Units that may stand on a stream, conversion between them, and plausibility."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from neuro.errors import UnitError, did_you_mean
+
+if TYPE_CHECKING:
+    from neuro.data.streams import Regular
+
+__all__ = ["CANONICAL", "canonical_unit", "check_plausible", "conversion_factor", "unit_name"]
+
+# name -> (dimension, size in the dimension's base unit)
+_UNITS: dict[str, tuple[str, float]] = {
+    "V": ("voltage", 1.0),
+    "mV": ("voltage", 1e-3),
+    "uV": ("voltage", 1e-6),
+    "nV": ("voltage", 1e-9),
+    "T": ("field", 1.0),
+    "pT": ("field", 1e-12),
+    "fT": ("field", 1e-15),
+    "T/m": ("gradient", 1.0),
+    "fT/cm": ("gradient", 1e-13),
+    "counts": ("count", 1.0),
+    "Hz": ("frequency", 1.0),
+    "rad": ("angle", 1.0),
+    "deg": ("angle", np.pi / 180.0),
+    "m": ("length", 1.0),
+    "cm": ("length", 1e-2),
+    "mm": ("length", 1e-3),
+    "m/s": ("speed", 1.0),
+    "s": ("time", 1.0),
+    "S": ("conductance", 1.0),
+    "uS": ("conductance", 1e-6),
+    "degC": ("temperature", 1.0),
+    # declared scales that nothing converts to
+    "au": ("au", 1.0),
+    "percent": ("percent", 1.0),
+    "z": ("z", 1.0),
+    "dF/F": ("dF/F", 1.0),
+    "bool": ("bool", 1.0),
+}
+_ALIASES = {
+    "µV": "uV",
+    "μV": "uV",
+    "microvolt": "uV",
+    "microvolts": "uV",
+    "volt": "V",
+    "volts": "V",
+    "millivolts": "mV",
+    "count": "counts",
+    "%": "percent",
+    "a.u.": "au",
+    "a.u": "au",
+    "n/a": "au",
+    "arbitrary": "au",
+    "radians": "rad",
+    "degrees": "deg",
+    "meters": "m",
+    "metres": "m",
+    "seconds": "s",
+    "fT/cm ": "fT/cm",
+}
+CANONICAL = {
+    "eeg": "uV",
+    "ieeg": "uV",
+    "lfp": "uV",
+    "meg": "fT",
+    "spikes": "counts",
+}
+
+# Median standard deviation within 2 s, in the canonical unit, that a real
+# recording of the modality can have.
+_PLAUSIBLE_SD = {
+    "eeg": (0.5, 500.0),
+    "ieeg": (0.5, 5000.0),
+    "lfp": (0.5, 5000.0),
+    "meg": (5.0, 100_000.0),
+}
+
+
+def unit_name(unit: str) -> str:
+    """Canonical spelling of a unit.
+
+    Parameters
+    ----------
+    unit : str
+        A unit, possibly in another spelling (``"µV"``, ``"volts"``).
+
+    Returns
+    -------
+    str
+        The spelling used throughout.
+
+    Raises
+    ------
+    UnitError
+        If the unit is unknown.
+
+    Examples
+    --------
+    >>> unit_name("µV")
+    'uV'
+    """
+    unit = _ALIASES.get(unit.strip(), unit.strip())
+    if unit not in _UNITS:
+        raise UnitError(
+            f"Unknown unit {unit!r}. {did_you_mean(unit, _UNITS)} Use 'au' for an arbitrary scale."
+        )
+    return unit
+
+
+def canonical_unit(modality: str) -> str | None:
+    """Unit that streams of a modality are kept in, or None where it is declared.
+
+    Examples
+    --------
+    >>> canonical_unit("eeg"), canonical_unit("bold")
+    ('uV', None)
+    """
+    return CANONICAL.get(modality)
+
+
+def conversion_factor(source: str, target: str) -> float:
+    """Multiplier that turns values in one unit into another.
+
+    Parameters
+    ----------
+    source, target : str
+        Units of the same dimension.
+
+    Returns
+    -------
+    float
+        ``value_in_target = factor * value_in_source``.
+
+    Raises
+    ------
+    UnitError
+        If the two measure different things (``"au"`` converts to nothing).
+
+    Examples
+    --------
+    >>> conversion_factor("V", "uV")
+    1000000.0
+    """
+    source, target = unit_name(source), unit_name(target)
+    if source == target:
+        return 1.0
+    (dim_from, size_from), (dim_to, size_to) = _UNITS[source], _UNITS[target]
+    if dim_from != dim_to:
+        raise UnitError(
+            f"Cannot convert {source!r} to {target!r}: one is {dim_from}, the other {dim_to}. "
+            "If the file's unit is wrong, state the true one when reading: unit='...'."
+        )
+    # rounding removes the last-digit noise of 1 / 1e-6
+    return float(f"{size_from / size_to:.12g}")
+
+
+def check_plausible(stream: "Regular") -> None:
+    """Refuse a stream whose amplitude cannot be what its unit says.
+
+    The median over good channels and 2 s stretches of the standard deviation
+    is compared with the range real recordings of the modality have. Streams
+    in an arbitrary unit pass.
+
+    Parameters
+    ----------
+    stream : Regular
+        The stream to look at; at most 40 stretches are read.
+
+    Raises
+    ------
+    UnitError
+        Naming the measured value, the range and the likely true unit.
+    """
+    bounds = _PLAUSIBLE_SD.get(stream.modality)
+    if bounds is None or stream.unit != canonical_unit(stream.modality) or stream.n_times < 2:
+        return
+    sd = _typical_sd(stream)
+    low, high = bounds
+    if sd is None or low <= sd <= high:
+        return
+    guess = ""
+    for label, factor in (("V", 1e6), ("mV", 1e3), ("nV", 1e-3), ("uV", 1e-6)):
+        if low <= sd * factor <= high and stream.modality != "meg":
+            as_read = "microvolts that were read as volts" if label == "uV" else f"{label}"
+            guess = f" The numbers look like {as_read}: read the file with unit='{label}'."
+            break
+    raise UnitError(
+        f"{stream.modality} stream labelled {stream.unit} has a typical standard deviation of "
+        f"{sd:.3g} {stream.unit}; real recordings have {low:g} to {high:g}.{guess} "
+        "If the amplitude is right, pass check=False."
+    )
+
+
+def _typical_sd(stream: "Regular") -> float | None:
+    width = max(2, int(2 * stream.sfreq))
+    starts = [s for a, b in stream.segments for s in range(a, max(a + 1, b - width + 1), width)]
+    good = np.flatnonzero(~stream.axis.bad)
+    if not starts or not len(good):
+        return None
+    picked = np.unique(np.linspace(0, len(starts) - 1, 40).astype(int))
+    sds = []
+    for i in picked:
+        x = stream.read(starts[i], min(starts[i] + width, stream.n_times))[good].astype(np.float64)
+        n = np.isfinite(x).sum(axis=1)
+        x = x[n > 1]
+        if len(x):
+            sds.append(np.nanstd(x, axis=1))
+    if not sds:
+        return None
+    flat = np.concatenate(sds)
+    # flat stretches (unplugged channels, zero padding) say nothing about the unit
+    flat = flat[flat > 0]
+    return float(np.median(flat)) if len(flat) else None
