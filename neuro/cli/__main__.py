@@ -1,0 +1,5 @@
+"""``python -m neuro.cli``, which torchrun needs."""
+
+from neuro.cli import main
+
+main()
