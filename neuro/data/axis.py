@@ -228,7 +228,7 @@ class Axis:
         -------
         Axis
         """
-        i = np.arange(len(self))[index]
+        i = np.atleast_1d(np.arange(len(self))[index])
         return Axis(
             [self.names[k] for k in i],
             [self.types[k] for k in i],

@@ -24,7 +24,9 @@ class _OnDevice:
             if isinstance(value, torch.Tensor):
                 changes[f.name] = value.to(device, non_blocking=non_blocking)
             elif f.name == "covariates":
-                changes[f.name] = {k: v.to(device) for k, v in value.items()}
+                changes[f.name] = {
+                    k: v.to(device, non_blocking=non_blocking) for k, v in value.items()
+                }
         return replace(self, **changes)  # type: ignore[type-var]
 
 
@@ -94,10 +96,11 @@ class Batch(_OnDevice):
         return f"Batch({b} x {c} x {t}, {self.modality}, {self.sfreq:g} Hz, {self.unit}{target})"
 
     def subset(self, index: Any) -> "Batch":
-        """Batch of the chosen examples (array or tensor of int)."""
+        """Batch of the chosen examples (array or tensor of int, or a mask of bool)."""
         import torch
 
-        i = torch.as_tensor(index, dtype=torch.long)
+        i = torch.as_tensor(index)
+        i = i.nonzero().flatten() if i.dtype == torch.bool else i.long().reshape(-1)
         rows = i.tolist()
 
         def names(values: tuple[str, ...]) -> tuple[str, ...]:

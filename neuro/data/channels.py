@@ -119,8 +119,7 @@ def eeg_positions(ch_names: Sequence[str]) -> FloatArray:
     table = _standard_positions()
     out = np.full((len(ch_names), 3), np.nan, dtype=np.float32)
     for i, name in enumerate(ch_names):
-        for side in (name,) if name in table else split_bipolar(name) or ():
-            if side in table:
-                here = np.asarray(table[side], dtype=np.float32)
-                out[i] = here if np.isnan(out[i]).any() else (out[i] + here) / 2
+        sides = (name,) if name in table else split_bipolar(name) or ()
+        if sides and all(side in table for side in sides):
+            out[i] = np.mean([table[side] for side in sides], axis=0)
     return out

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["InputContract"]
 
 Missing = Literal["refuse", "mask", "interpolate"]
-Scaling = Literal["none", "zscore"]
+Scaling = Literal["none", "zscore", "zscore_segments"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,9 @@ class InputContract:
         Zero-phase filter edges in Hz.
     reference : {"as recorded", "average"}
         Re-referencing before channels are picked.
-    scaling : {"none", "zscore"}
-        ``"zscore"`` centres and scales every channel over the recording.
+    scaling : {"none", "zscore", "zscore_segments"}
+        Centres and scales every channel over the recording, or over each of
+        its segments (runs of a concatenated scan).
     missing : {"refuse", "mask", "interpolate"}
         What :meth:`conform` does with channels the recording lacks: an error,
         absent rows (masked in batches), or spherical splines (EEG).
@@ -83,16 +84,25 @@ class InputContract:
                 raise ContractError("The contract names a channel twice.")
         for name, options in (
             ("reference", ("as recorded", "average")),
-            ("scaling", ("none", "zscore")),
+            ("scaling", ("none", "zscore", "zscore_segments")),
             ("missing", ("refuse", "mask", "interpolate")),
         ):
             if getattr(self, name) not in options:
                 raise ContractError(
                     f"{name}={getattr(self, name)!r}. {did_you_mean(getattr(self, name), options)}"
                 )
+        if self.ch_names is not None and not self.ch_names:
+            raise ContractError("The contract names no channel; give ch_names=None for any.")
+        if self.n_times is not None and self.n_times < 1:
+            raise ContractError(f"n_times={self.n_times}: a window has at least one sample.")
         nyquist = float(self.sfreq) / 2
-        if self.lowpass is not None and not 0 < self.lowpass < nyquist:
-            raise ContractError(f"lowpass={self.lowpass} Hz is not below Nyquist ({nyquist:g} Hz).")
+        for what, edge in (("highpass", self.highpass), ("lowpass", self.lowpass)):
+            if edge is not None and not 0 < edge < nyquist:
+                raise ContractError(
+                    f"{what}={edge} Hz is not between 0 and Nyquist ({nyquist:g} Hz)."
+                )
+        if self.highpass is not None and self.lowpass is not None and self.highpass >= self.lowpass:
+            raise ContractError(f"highpass={self.highpass} Hz is not below lowpass={self.lowpass}.")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -134,7 +144,7 @@ class InputContract:
         ContractError
             Naming the first difference and how to mend it.
         """
-        unit = "z" if self.scaling == "zscore" else self.unit
+        unit = self.unit if self.scaling == "none" else "z"
         for what, have, want in (
             ("modality", batch.modality, self.modality),
             ("unit", batch.unit, unit),
@@ -159,7 +169,9 @@ class InputContract:
 
     # ---- conforming ----------------------------------------------------------
 
-    def conform(self, recording: Recording, stream: str | None = None) -> Recording:
+    def conform(
+        self, recording: Recording, stream: str | None = None, *, check: bool = True
+    ) -> Recording:
         """Bring a recording to the contract, or say why that cannot be done.
 
         In order: unit, names, reference, channels, filter, rate, scaling. Each
@@ -171,6 +183,8 @@ class InputContract:
             With a stream of the contract's modality.
         stream : str, optional
             Its name; the only stream of the modality if omitted.
+        check : bool
+            Refuse amplitudes that are implausible for the unit.
 
         Returns
         -------
@@ -195,13 +209,17 @@ class InputContract:
         if signal.unit != self.unit:
             steps.append(f"unit {signal.unit} to {self.unit}")
             signal = signal.to_unit(self.unit)
-        check_plausible(signal)
+        if check:
+            check_plausible(signal)
         signal = self._channels(signal, steps)
         signal = self._filter(signal, steps)
         signal = self._resample(signal, steps)
         if self.scaling == "zscore":
-            signal = _zscore(signal)
+            signal = _zscore(signal, signal.segments[None])
             steps.append("z-score by channel over the recording")
+        elif self.scaling == "zscore_segments":
+            signal = _zscore(signal, signal.segments[:, None])
+            steps.append("z-score by channel in each segment")
         out = recording.with_stream(name, signal)
         for step in steps:
             out = out.with_step(step)
@@ -229,15 +247,29 @@ class InputContract:
                 f"The regions are of atlas {signal.axis.atlas!r}, the model takes {self.atlas!r}. "
                 "Extract the series again with that atlas."
             )
-        if self.modality in ("eeg", "ieeg"):
+        # contacts of depth electrodes are called T3 as well: only scalp names are mended
+        rename = self.modality == "eeg" and signal.axis.names != self.ch_names
+        if rename:
             signal = _canonical(signal, steps)
         if self.reference == "average" and signal.axis.reference != "average":
             signal = _average_reference(signal)
             steps.append("average reference")
         if self.ch_names is None or signal.axis.names == self.ch_names:
             return signal
+        wanted = self.ch_names
+        if rename:
+            wanted = tuple(canonical_eeg_name(n) for n in wanted)
+            if len(set(wanted)) < len(wanted):
+                raise ContractError(
+                    f"The contract names one electrode in two ways: {self.ch_names}. Drop one."
+                )
+        signal = self._picked(signal, wanted, steps)
+        # the model keeps its own spelling of the names
+        return replace(signal, axis=signal.axis.replace(names=self.ch_names))
+
+    def _picked(self, signal: Regular, wanted: tuple[str, ...], steps: list[str]) -> Regular:
         have = set(signal.axis.names)
-        absent = [n for n in self.ch_names if n not in have and not _both(n, have)]
+        absent = [n for n in wanted if n not in have and not _both(n, have)]
         if absent and self.missing == "refuse":
             raise ContractError(
                 f"Channels missing: {', '.join(absent[:8])}{' …' if len(absent) > 8 else ''}. "
@@ -248,8 +280,10 @@ class InputContract:
             signal = _interpolate(signal, absent)
             steps.append(f"spherical splines for {', '.join(absent)}")
             have = set(signal.axis.names)
-        steps.append(f"channels picked in the model's order ({len(self.ch_names)})")
-        return _pick_rows(signal, self.ch_names)
+        elif absent:
+            steps.append(f"missing, masked: {', '.join(absent)}")
+        steps.append(f"channels picked in the model's order ({len(wanted)})")
+        return _pick_rows(signal, wanted)
 
     def _filter(self, signal: Regular, steps: list[str]) -> Regular:
         if self.highpass is None and self.lowpass is None:
@@ -268,6 +302,8 @@ class InputContract:
             return signal
         from neuro.signal import resample
 
+        if signal.unit == "counts":
+            return _rebinned(signal, self.sfreq, steps)
         x, segments = resample(_filled(signal), signal.rate, self.sfreq, segments=signal.segments)
         steps.append(f"resample {signal.sfreq:g} to {float(self.sfreq):g} Hz")
         valid: Any = None
@@ -340,8 +376,10 @@ def _average_reference(signal: Regular) -> Regular:
     if good.sum() < 2:
         raise ContractError("An average reference needs at least 2 good channels.")
     x = signal.values()
-    with np.errstate(invalid="ignore"):
-        x = x - np.nanmean(x[good], axis=0, keepdims=True)
+    known = np.isfinite(x[good])
+    total = np.where(known, x[good], 0.0).sum(axis=0, dtype=np.float64)
+    count = known.sum(axis=0)
+    x = x - np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return replace(
         _with_values(signal, x.astype(np.float32)), axis=signal.axis.replace(reference="average")
     )
@@ -354,24 +392,26 @@ def _pick_rows(signal: Regular, wanted: tuple[str, ...]) -> Regular:
     x = signal.values()
     rows = np.full((len(wanted), signal.n_times), np.nan, dtype=np.float32)
     bad = np.ones(len(wanted), dtype=bool)
-    types = list(dict.fromkeys(signal.axis.types))
+    types = [signal.axis.types[0]] * len(wanted)
+    # standard places may fill in only where the measured ones share their frame
+    standard = signal.modality == "eeg" and signal.axis.frame in (None, "mri_ras")
+    places = eeg_positions(wanted) if standard else np.full((len(wanted), 3), np.nan, np.float32)
+    measured = signal.axis.positions
     for k, name in enumerate(wanted):
-        if name in where:
-            rows[k], bad[k] = x[where[name]], signal.axis.bad[where[name]]
-        elif (sides := split_bipolar(name)) is not None and _both(name, set(where)):
-            a, b = where[sides[0]], where[sides[1]]
-            rows[k], bad[k] = x[a] - x[b], bool(signal.axis.bad[a] or signal.axis.bad[b])
-    positions = eeg_positions(wanted) if signal.modality == "eeg" else None
-    if signal.axis.positions is not None:
-        positions = np.full((len(wanted), 3), np.nan) if positions is None else positions
-        for k, name in enumerate(wanted):
-            if name in where:
-                positions[k] = signal.axis.positions[where[name]]
+        sides = (name,) if name in where else split_bipolar(name) or ()
+        if not sides or not all(side in where for side in sides):
+            continue
+        at = [where[side] for side in sides]
+        rows[k] = x[at[0]] if len(at) == 1 else x[at[0]] - x[at[1]]
+        bad[k], types[k] = bool(signal.axis.bad[at].any()), signal.axis.types[at[0]]
+        if measured is not None and np.isfinite(measured[at]).all():
+            places[k] = measured[at].mean(axis=0)
+    located = bool(np.isfinite(places).any())
     axis = Axis(
         wanted,
-        types[0],
-        positions=positions,
-        frame=signal.axis.frame or ("mri_ras" if positions is not None else None),
+        types,
+        positions=places if located else None,
+        frame=(signal.axis.frame or "mri_ras") if located else signal.axis.frame,
         atlas=signal.axis.atlas,
         reference=signal.axis.reference,
         bad=bad,
@@ -419,20 +459,56 @@ def _interpolate(signal: Regular, absent: list[str]) -> Regular:
     )
 
 
-def _zscore(signal: Regular) -> Regular:
+def _rebinned(signal: Regular, rate: Fraction, steps: list[str]) -> Regular:
+    """Counts in wider bins: sums, never interpolated."""
+    ratio = signal.rate / rate
+    if ratio.denominator != 1:
+        raise ContractError(
+            f"Counts in bins of {float(1 / signal.rate):g} s cannot be turned into bins of "
+            f"{float(1 / rate):g} s. Bin the spike times again: .bin({float(1 / rate):g})."
+        )
+    n = ratio.numerator
+    x = signal.values()
+    inside = np.zeros(signal.n_times // n * n, dtype=bool)
+    segments = []
+    for a, b in signal.segments.tolist():
+        first, last = -(-a // n), b // n
+        if last > first:
+            segments.append((first, last))
+            inside[first * n : last * n] = True
+    if not segments:
+        raise DataError(f"No segment holds a whole bin of {float(1 / rate):g} s.")
+    x = np.where(inside, x[:, : len(inside)], np.nan).reshape(len(x), -1, n).sum(axis=2)
+    steps.append(f"sum {n} bins to {float(1 / rate):g} s")
+    return replace(
+        signal,
+        data=x.astype(np.float32),
+        rate=rate,
+        segments=np.array(segments),
+        valid=None,
+        scale=None,
+        offset=None,
+    )
+
+
+def _zscore(signal: Regular, stretches: IntArray) -> Regular:
+    """Centre and scale every channel, over all stretches together or each alone."""
     x = signal.values().astype(np.float64)
-    inside: IntArray = np.concatenate([np.arange(a, b) for a, b in signal.segments])
-    part = x[:, inside]
+    for part in stretches:
+        inside = np.concatenate([np.arange(a, b) for a, b in part])
+        x[:, inside] = _standardised(x[:, inside], signal)
+    return replace(_with_values(signal, x.astype(np.float32)), unit="z")
+
+
+def _standardised(x: FloatArray, signal: Regular) -> FloatArray:
     with np.errstate(invalid="ignore"):
-        known = np.isfinite(part).any(axis=1)
+        known = np.isfinite(x).any(axis=1)
         mean, sd = np.zeros(len(x)), np.ones(len(x))
-        mean[known], sd[known] = np.nanmean(part[known], axis=1), np.nanstd(part[known], axis=1)
+        mean[known], sd[known] = np.nanmean(x[known], axis=1), np.nanstd(x[known], axis=1)
     flat = known & (sd == 0) & ~signal.axis.bad
     if flat.any():
         names = [n for n, f in zip(signal.axis.names, flat, strict=True) if f]
         raise DataError(
             f"Constant channels cannot be z-scored: {names[:5]}. Mark them bad or drop them."
         )
-    sd = np.where(sd == 0, 1.0, sd)
-    x = (x - mean[:, None]) / sd[:, None]
-    return replace(_with_values(signal, x.astype(np.float32)), unit="z")
+    return np.asarray((x - mean[:, None]) / np.where(sd == 0, 1.0, sd)[:, None])

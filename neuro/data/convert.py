@@ -1,19 +1,20 @@
 """To and from the objects of MNE, pynapple, xarray and nibabel."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neuro.data.axis import Axis
-from neuro.data.channels import eeg_positions
+from neuro.data.channels import canonical_eeg_name, eeg_positions, standard_montage
 from neuro.data.events import Events
 from neuro.data.recording import Recording
 from neuro.data.streams import Irregular, Regular, Stream
-from neuro.data.units import check_plausible, conversion_factor
+from neuro.data.units import check_plausible, conversion_factor, unit_name
 from neuro.errors import DataError, UnitError
-from neuro.typing import Modality
+from neuro.typing import FloatArray, LazyArray, Modality
 
 if TYPE_CHECKING:
     import mne
@@ -39,19 +40,27 @@ _MNE: dict[str, tuple[str, Modality, str, str]] = {
     "misc": ("misc", "physio", "au", "au"),
 }
 
+# (channel numbers, MNE's unit to ours) -> samples, scale, offset of a stream
+_Samples = Callable[[list[int], float], tuple[LazyArray, FloatArray | None, FloatArray | None]]
+
+# "770", "Stimulus/S  1", "S 12": the number that an amplifier's marker carries
+_CODE = re.compile(r"^(?:\w+/)?[A-Z]?\s*(\d{1,9})$")
+
 
 def from_mne(
     raw: Any,
     *,
     unit: str | None = None,
     check: bool = True,
+    samples: _Samples | None = None,
     **facts: Any,
 ) -> Recording:
     """Build a recording from an MNE Raw or Epochs object.
 
     Channels of one type make one stream (``"eeg"``, ``"meg_mag"``, ``"eog"``,
     …). Epochs become one stream with one segment and one block a trial.
-    Annotations become events; those called ``BAD…`` or ``EDGE…`` cut segments.
+    Annotations become events, a marker's number their value; those called
+    ``BAD…``, ``EDGE…`` or ``boundary`` cut segments.
     Names, birth dates and recording dates are not carried over.
 
     Parameters
@@ -60,9 +69,13 @@ def from_mne(
         The source.
     unit : str, optional
         True unit of the numbers in voltage channels, where MNE's volts are
-        wrong (``"uV"`` for files whose header lies).
+        wrong (``"uV"`` for files whose header lies, ``"au"`` where the scale
+        is not known).
     check : bool
         Refuse implausible amplitudes.
+    samples : callable, optional
+        For readers that leave samples on disk: takes channel numbers and the
+        factor from MNE's unit to ours, returns samples, scale and offset.
     **facts
         Fields of :class:`Recording`: subject, session, run, ….
 
@@ -79,6 +92,8 @@ def from_mne(
     """
     import mne
 
+    if not isinstance(raw, mne.io.BaseRaw | mne.BaseEpochs):
+        raise DataError(f"Expected an MNE Raw or Epochs object, got {type(raw).__name__}.")
     kinds = raw.get_channel_types()
     epochs = isinstance(raw, mne.BaseEpochs)
     if epochs and len(raw) == 0:
@@ -91,18 +106,23 @@ def from_mne(
     streams: dict[str, Stream] = {}
     for name, picks in groups.items():
         _, modality, held, kept = next(v for v in _MNE.values() if v[0] == name)
-        x = raw.get_data(picks=picks)
-        if epochs:
-            x = x.transpose(1, 0, 2).reshape(len(picks), -1)
-        wrong = unit is not None and held == "V"
-        factor = conversion_factor(str(unit), kept) if wrong else conversion_factor(held, kept)
+        stated = held if unit is None or held != "V" else unit_name(unit)
+        if stated in ("au", "z"):
+            kept = stated  # declared without a scale: contracts asking for uV refuse it
+        factor = conversion_factor(stated, kept)
+        if samples is not None:
+            data, scale, offset = samples(picks, factor)
+        else:
+            data, scale, offset = _loaded(raw, picks, factor), None, None
         streams[name] = Regular(
-            (x * factor).astype(np.float32),
+            data,
             raw.info["sfreq"],
             kept,
             _mne_axis(raw, picks, kinds, name),
             modality,
             segments=segments,
+            scale=scale,
+            offset=offset,
         )
     if check:
         for stream in streams.values():
@@ -110,6 +130,13 @@ def from_mne(
                 check_plausible(stream)
     events = _epoch_events(raw) if epochs else _annotations(raw)
     return Recording(streams, events, **facts)
+
+
+def _loaded(raw: Any, picks: list[int], factor: float) -> FloatArray:
+    x = raw.get_data(picks=picks)
+    if x.ndim == 3:
+        x = x.transpose(1, 0, 2).reshape(len(picks), -1)
+    return np.asarray(x * factor, dtype=np.float32)
 
 
 def _mne_axis(raw: Any, picks: list[int], kinds: list[str], name: str) -> Axis:
@@ -123,7 +150,7 @@ def _mne_axis(raw: Any, picks: list[int], kinds: list[str], name: str) -> Axis:
     if located:
         frame = "meg_device" if name.startswith("meg") else "head"
     elif name == "eeg":
-        where = eeg_positions([ch["ch_name"] for ch in chs])
+        where = eeg_positions([canonical_eeg_name(ch["ch_name"]) for ch in chs])
         located = bool(np.isfinite(where).any())
         frame = "mri_ras" if located else None
     bads = set(raw.info["bads"])
@@ -152,15 +179,21 @@ def _good_segments(raw: Any) -> Any:
         if kind.startswith("BAD"):
             bad[a:b] = True
             cuts |= {a, b}
-        elif kind.startswith("EDGE"):
+        elif kind.startswith(_BORDERS):
             cuts.add(a)
     edges = sorted(cuts)
     keep = [(a, b) for a, b in pairwise(edges) if b > a and not bad[a]]
-    return np.array(keep) if keep else None
+    if not keep:
+        raise DataError("Every sample lies in a stretch annotated BAD. Remove those annotations.")
+    return np.array(keep)
+
+
+_BORDERS = ("EDGE", "BOUNDARY")
 
 
 def _annotations(raw: Any) -> Events:
-    notes = [n for n in raw.annotations if not n["description"].upper().startswith(("BAD", "EDGE"))]
+    skip = ("BAD", *_BORDERS)
+    notes = [n for n in raw.annotations if not n["description"].upper().startswith(skip)]
     first = raw.first_samp / raw.info["sfreq"] if raw.annotations.orig_time is not None else 0.0
     if not notes:
         return Events.empty()
@@ -168,7 +201,13 @@ def _annotations(raw: Any) -> Events:
         [n["onset"] - first for n in notes],
         [n["description"] for n in notes],
         duration_s=[max(0.0, n["duration"]) for n in notes],
+        value=[_code(n["description"]) for n in notes],
     )
+
+
+def _code(description: str) -> float:
+    found = _CODE.match(description.strip())
+    return float(found[1]) if found else np.nan
 
 
 def _epoch_segments(epochs: Any) -> Any:
@@ -204,8 +243,9 @@ def to_mne(recording: Recording, stream: str | None = None) -> "mne.io.RawArray"
     Returns
     -------
     mne.io.RawArray
-        Missing samples are NaN, borders between segments ``BAD boundary``
-        annotations.
+        Missing samples are NaN, stretches and borders between segments
+        ``BAD boundary`` annotations. Positions of the template head
+        (``"mri_ras"``) are brought to MNE's head frame.
 
     Raises
     ------
@@ -233,25 +273,43 @@ def to_mne(recording: Recording, stream: str | None = None) -> "mne.io.RawArray"
             factors.append(conversion_factor(signal.unit, target))
     info = mne.create_info(list(signal.axis.names), signal.sfreq, kinds, verbose="error")
     info["bads"] = [n for n, b in zip(signal.axis.names, signal.axis.bad, strict=True) if b]
-    if signal.axis.positions is not None:
-        for ch, where in zip(info["chs"], signal.axis.positions, strict=True):
+    places = _head_positions(signal.axis)
+    if places is not None:
+        for ch, where in zip(info["chs"], places, strict=True):
             ch["loc"][:3] = where
     x = signal.values().astype(np.float64) * np.array(factors)[:, None]
     raw = mne.io.RawArray(x, info, verbose="error")
     clock = recording.clock(name)
     events = recording.session_events()
     onset = np.asarray(clock.to_stream(events.onset_s)) - signal.t0_s
-    borders = signal.segments[1:, 0] / signal.sfreq
+    # whatever lies between two segments, though it be nothing, is not to be crossed
+    stops = np.concatenate([[0], signal.segments[:, 1]]) / signal.sfreq
+    starts = np.concatenate([signal.segments[:, 0], [signal.n_times]]) / signal.sfreq
+    border = starts > stops
+    border[1:-1] = True
     inside = (onset >= 0) & (onset < signal.duration_s)
     raw.set_annotations(
         mne.Annotations(
-            [*onset[inside], *borders],
-            [*events.duration_s[inside], *[0.0] * len(borders)],
-            [*events.type[inside].tolist(), *["BAD boundary"] * len(borders)],
+            [*onset[inside], *stops[border]],
+            [*(events.duration_s[inside] / clock.a), *(starts - stops)[border]],
+            [*events.type[inside].tolist(), *["BAD boundary"] * int(border.sum())],
         ),
         verbose="error",
     )
     return raw
+
+
+def _head_positions(axis: Axis) -> "FloatArray | None":
+    """Positions in the frame MNE expects of sensors; None if they are in another."""
+    if axis.positions is None or axis.frame in ("head", "meg_device"):
+        return axis.positions
+    if axis.frame != "mri_ras":
+        return None
+    import mne
+
+    montage = standard_montage()
+    trans = mne.channels.compute_native_head_t(montage)
+    return np.asarray(mne.transforms.apply_trans(trans, axis.positions), dtype=np.float32)
 
 
 def to_xarray(recording: Recording, stream: str | None = None) -> "xarray.DataArray":
@@ -301,7 +359,8 @@ def to_pynapple(recording: Recording, stream: str | None = None) -> "pynapple.Ts
         )
     signal = recording.regular(name)
     time = np.asarray(clock.to_session(signal.time(np.arange(signal.n_times))))
-    edges = clock.to_session(signal.time(signal.segments))
+    # closed intervals there, half-open here: end half a sample early
+    edges = clock.to_session(signal.time(signal.segments - [0.0, 0.5]))
     return nap.TsdFrame(
         t=time,
         d=signal.values().T,
@@ -348,6 +407,7 @@ def from_pynapple(
     support = np.stack([group.time_support.start, group.time_support.end], axis=1)
     # pynapple's supports are closed; ours are half-open
     support[:, 1] = np.nextafter(support[:, 1], np.inf)
+    support[:-1, 1] = np.minimum(support[:-1, 1], support[1:, 0])
     spikes = Irregular(joined[order], index[order], units, support)
     return Recording({name: spikes}, **facts)
 

@@ -1,7 +1,7 @@
 """Events on a recording's time line, and the clocks that relate time lines."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,28 @@ from neuro.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["Clock", "Events"]
 
-_COLUMNS = ("onset_s", "duration_s", "type", "value", "stream", "block")
+_DTYPES: dict[str, Any] = {
+    "onset_s": np.float64,
+    "duration_s": np.float64,
+    "type": np.str_,
+    "value": np.float64,
+    "stream": np.str_,
+    "block": np.int64,
+}
+_COLUMNS = tuple(_DTYPES)
+
+
+def _cast(name: str, values: Any, dtype: Any) -> AnyArray:
+    try:
+        out = np.asarray(values)
+        if dtype is not np.str_ or out.dtype.kind != "U":
+            with np.errstate(invalid="raise"):
+                out = out.astype(dtype)
+    except (TypeError, ValueError, FloatingPointError) as error:
+        raise DataError(f"Events: column {name!r} holds {str(values)[:60]}: {error}.") from error
+    if out.ndim != 1:
+        raise DataError(f"Events: column {name!r} has shape {out.shape}, one value a row expected.")
+    return out
 
 
 @dataclass(frozen=True)
@@ -78,9 +99,13 @@ class Events:
     value: FloatArray
     stream: AnyArray
     block: IntArray
-    columns: Mapping[str, AnyArray]
+    columns: Mapping[str, AnyArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        for name, dtype in _DTYPES.items():
+            set_(self, name, _cast(name, getattr(self, name), dtype))
+        set_(self, "columns", {k: np.asarray(v) for k, v in self.columns.items()})
         n = len(self.onset_s)
         for name in _COLUMNS:
             if len(getattr(self, name)) != n:
@@ -91,9 +116,12 @@ class Events:
         if not np.isfinite(self.onset_s).all():
             row = int(np.flatnonzero(~np.isfinite(self.onset_s))[0])
             raise DataError(f"Events: onset of row {row} is {self.onset_s[row]}; drop or mend it.")
-        if not (self.duration_s >= 0).all():
-            row = int(np.flatnonzero(~(self.duration_s >= 0))[0])
+        good = (self.duration_s >= 0) & np.isfinite(self.duration_s)
+        if not good.all():
+            row = int(np.flatnonzero(~good)[0])
             raise DataError(f"Events: duration of row {row} is {self.duration_s[row]} s.")
+        if (np.diff(self.onset_s) < 0).any():
+            raise DataError("Events: onsets are not in order. Build the table with Events.make.")
 
     @classmethod
     def make(
@@ -114,17 +142,17 @@ class Events:
         >>> Events.make([2.0, 1.0], ["right", "left"], duration_s=0.5)
         Events(2: left 1, right 1; 1 to 2.5 s)
         """
-        onset = np.atleast_1d(np.asarray(onset_s, dtype=np.float64))
+        onset = _cast("onset_s", np.atleast_1d(np.asarray(onset_s)), np.float64)
         n = len(onset)
 
-        def column(values: Any, dtype: Any) -> AnyArray:
-            if np.ndim(values) == 0:
-                return np.full(n, values, dtype=dtype)
-            out = np.asarray(list(values) if not isinstance(values, np.ndarray) else values)
-            out = out.astype(dtype)
+        def column(name: str, values: Any) -> AnyArray:
+            if not isinstance(values, str | np.ndarray) and isinstance(values, Iterable):
+                values = [*values]
+            one = np.ndim(values) == 0
+            out = _cast(name, [values] * n if one else values, _DTYPES[name])
             if len(out) != n:
-                raise DataError(f"Events: a column has {len(out)} rows for {n} onsets.")
-            return out
+                raise DataError(f"Events: {name} has {len(out)} rows for {n} onsets.")
+            return out[order]
 
         order = np.argsort(onset, kind="stable")
         extra = {k: np.asarray(v) for k, v in (columns or {}).items()}
@@ -133,13 +161,11 @@ class Events:
                 raise DataError(f"Events: column {k!r} has shape {v.shape} for {n} onsets.")
         return cls(
             onset[order],
-            column(duration_s, np.float64)[order],
-            column(type, np.str_ if not isinstance(type, str) else f"<U{max(1, len(type))}")[order],
-            column(value, np.float64)[order],
-            column(stream, np.str_ if not isinstance(stream, str) else f"<U{max(1, len(stream))}")[
-                order
-            ],
-            column(block, np.int64)[order],
+            column("duration_s", duration_s),
+            column("type", type),
+            column("value", value),
+            column("stream", stream),
+            column("block", block),
             {k: v[order] for k, v in extra.items()},
         )
 
@@ -176,8 +202,8 @@ class Events:
         raise DataError(f"Events have no column {name!r}. Known: {known}.")
 
     def take(self, index: Any) -> "Events":
-        """Events of the chosen rows (array of int or bool, or slice)."""
-        i = np.arange(len(self))[index]
+        """Events of the chosen rows (array of int or bool, or slice), in order of onset."""
+        i = np.sort(np.atleast_1d(np.arange(len(self))[index]))
         return Events(
             self.onset_s[i],
             self.duration_s[i],

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from neuro.data.axis import Axis
+from neuro.data.cutting import check_alike
 from neuro.data.recording import Recording
 from neuro.data.streams import Regular
 from neuro.data.windows import Windows
-from neuro.errors import DataError
+from neuro.errors import DataError, UnitError
 from neuro.typing import FloatArray, IntArray
 
 __all__ = ["PairedWindows", "pair"]
@@ -33,21 +34,18 @@ class PairedWindows(Windows):
     target_axis: Axis = field(default_factory=lambda: Axis([], "roi"))
     target_time_s: FloatArray = field(default_factory=lambda: np.zeros(0))
 
-    def select(self, indices: Any) -> "PairedWindows":
+    def select(self, indices: Any) -> Self:
         """Index of the chosen windows; ids stay."""
         rows = np.arange(len(self))[indices] if isinstance(indices, slice) else self._rows(indices)
-        base = {
-            name: getattr(self, name)[rows]
-            for name in ("recording", "start", "stop", "block", "id")
-        }
-        return PairedWindows(
-            recordings=self.recordings,
-            stream=self.stream,
-            axis=self.axis,
-            target=None if self.target is None else self.target[rows],
-            target_axis=self.target_axis,
-            target_time_s=self.target_time_s[rows],
-            **base,
+        return self._chosen(rows, target_time_s=self.target_time_s[rows])
+
+    def extent(self) -> tuple[IntArray, IntArray]:
+        """From the window's start to the target's time, in samples of the window's stream."""
+        t0, a, b = self._cached("clocks", self._clocks)[:, self.recording]
+        at = ((self.target_time_s - b) / a - t0) * float(self.rate)
+        return (
+            np.minimum(self.start, np.floor(at + 1e-6).astype(np.int64)),
+            np.maximum(self.stop, np.ceil(at - 1e-6).astype(np.int64)),
         )
 
 
@@ -82,7 +80,7 @@ def pair(
     Returns
     -------
     PairedWindows
-        `target` has shape (n, roi).
+        `target` has shape (n, roi); NaN where missing or the row is bad.
 
     Raises
     ------
@@ -109,7 +107,11 @@ def pair(
     rows: list[IntArray] = []
     targets, times = [], []
     axis: Axis | None = None
+    unit: str | None = None
     name = _find(fast[0], eeg_stream, ("eeg", "meg", "ieeg", "lfp"))
+    if not (np.isfinite(window_s) and window_s > 0 and np.isfinite(lag_s)):
+        raise DataError(f"window_s={window_s} must be positive, and lag_s={lag_s} finite.")
+    check_alike(fast, [rec.stream(name) for rec in fast], name)
     n_times = max(1, round(window_s * fast[0].regular(name).rate))
     for r, rec in enumerate(fast):
         if _key(rec) not in by_key:
@@ -117,8 +119,9 @@ def pair(
         other = by_key[_key(rec)]
         target_name = _find(other, fmri_stream, ("bold",))
         source, target = rec.regular(name), other.regular(target_name)
-        if source.rate != fast[0].regular(name).rate:
-            raise DataError(f"{rec.id!r} has another rate than {fast[0].id!r}; conform them first.")
+        if unit is not None and target.unit != unit:
+            raise UnitError(f"{other.id!r} is in {target.unit}, the first target in {unit}.")
+        unit = target.unit
         if axis is not None and target.axis.names != axis.names:
             raise DataError(f"{other.id!r} has other target rows than the first recording.")
         axis = target.axis
@@ -135,7 +138,9 @@ def pair(
         keep = np.flatnonzero(fits)
         block = slow_segment if len(target.segments) > 1 else np.full(len(stop), -1)
         rows.append(np.stack([np.full(len(keep), r), stop[keep], block[keep]], axis=1))
-        targets.append(target.values()[:, keep].T)
+        values = target.values()[:, keep].T.astype(np.float64)
+        values[:, target.axis.bad] = np.nan
+        targets.append(values)
         times.append(session[keep])
     table = np.concatenate(rows)
     if not len(table) or axis is None:
@@ -148,7 +153,7 @@ def pair(
         stop=table[:, 1],
         block=table[:, 2],
         id=np.arange(len(table)),
-        target=np.concatenate(targets).astype(np.float64),
+        target=np.concatenate(targets),
         target_axis=axis,
         target_time_s=np.concatenate(times),
     )

@@ -2,13 +2,14 @@
 
 import math
 from fractions import Fraction
+from numbers import Rational, Real
+from typing import Any
 
 from neuro.errors import DataError
 
 __all__ = ["exact_rate", "sample_index"]
 
-# 1 us at 1 MHz: far below any sampling interval here, far above float64 noise
-# on times of a day-long recording.
+# Of a sample: far above float64 noise on times of a day-long recording.
 _EDGE = 1e-6
 
 
@@ -41,11 +42,11 @@ def exact_rate(rate: int | float | str | Fraction) -> Fraction:
     try:
         if isinstance(rate, str):
             top, _, bottom = rate.partition("/")
+            if "/" in bottom:
+                raise ValueError("more than one slash")
             exact = Fraction(top.strip()) / Fraction(bottom.strip() or "1")
-        elif isinstance(rate, float):
-            exact = _nearest_simple(rate)
         else:
-            exact = Fraction(rate)
+            exact = _from_number(rate)
     except (ValueError, OverflowError, ZeroDivisionError, TypeError) as error:
         raise DataError(
             f"Rate {rate!r} is not a number of Hz. Give e.g. 250 or '1/1.4'."
@@ -53,6 +54,17 @@ def exact_rate(rate: int | float | str | Fraction) -> Fraction:
     if exact <= 0:
         raise DataError(f"Rate must be above 0 Hz, got {rate!r}.")
     return exact
+
+
+def _from_number(rate: Any) -> Fraction:
+    if isinstance(rate, bool):
+        raise TypeError("a truth value is no rate")
+    if isinstance(rate, Rational):
+        # numpy's integers would stay inside the fraction and overflow there
+        return Fraction(int(rate.numerator), int(rate.denominator))
+    if isinstance(rate, Real):
+        return _nearest_simple(float(rate))
+    return Fraction(rate)
 
 
 def _nearest_simple(rate: float) -> Fraction:
@@ -83,11 +95,15 @@ def sample_index(t_s: float, t0_s: float, rate: Fraction) -> int:
     Returns
     -------
     int
-        ``ceil((t_s - t0_s) * rate)``, forgiving float error below 1e-6 sample.
+        ``ceil((t_s - t0_s) * rate)``, forgiving the float error of the two
+        times, and never less than 1e-6 sample.
 
     Examples
     --------
     >>> sample_index(0.3, 0.0, Fraction(10)), sample_index(0.31, 0.0, Fraction(10))
     (3, 4)
     """
-    return math.ceil((t_s - t0_s) * rate.numerator / rate.denominator - _EDGE)
+    position = (t_s - t0_s) * rate.numerator / rate.denominator
+    # times counted from 1970 are known to 2e-7 s only: 2e-4 samples at 1 kHz
+    noise = 2 * math.ulp(max(abs(t_s), abs(t0_s))) * rate.numerator / rate.denominator
+    return math.ceil(position - min(max(_EDGE, noise), 0.1))

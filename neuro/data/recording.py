@@ -102,8 +102,11 @@ class Recording:
         object.__setattr__(self, "streams", dict(self.streams))
         object.__setattr__(self, "clocks", dict(self.clocks))
         if not self.id:
-            parts = (self.dataset, self.subject, self.session, self.run, self.task)
-            object.__setattr__(self, "id", "_".join(p for p in parts if p) or "recording")
+            object.__setattr__(self, "id", self._default_id())
+
+    def _default_id(self) -> str:
+        parts = (self.dataset, self.subject, self.session, self.run, self.task)
+        return "_".join(p for p in parts if p) or "recording"
 
     def __repr__(self) -> str:
         facts = ["dataset", "subject", "session", "run", "task"]
@@ -117,7 +120,9 @@ class Recording:
         return "\n".join(lines)
 
     def replace(self, **changes: Any) -> Self:
-        """Copy with some fields changed."""
+        """Copy with some fields changed; an id made from facts follows them."""
+        if "id" not in changes and self.id == self._default_id():
+            changes["id"] = ""
         return replace(self, **changes)
 
     def with_stream(self, name: str, stream: Stream, step: str = "") -> Self:
@@ -157,7 +162,8 @@ class Recording:
         stream = self.stream(name)
         if not isinstance(stream, Regular):
             hint = " Bin it first: .bin(bin_s)." if isinstance(stream, Irregular) else ""
-            raise DataError(f"Stream {name!r} is not sampled at a fixed rate.{hint}")
+            shown = name or next(iter(self.streams))
+            raise DataError(f"Stream {shown!r} is not sampled at a fixed rate.{hint}")
         return stream
 
     def clock(self, name: str) -> Clock:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from neuro.data.recording import Recording
 from neuro.data.windows import Windows
 from neuro.errors import DataError, LeakageError, did_you_mean
 from neuro.typing import AnyArray, BoolArray, FloatArray, IntArray, Seed
@@ -111,27 +112,19 @@ def split(
     DataError
         If a part would be empty.
     """
-    if by == "random":
-        return _random(
-            index, [float(test)] if isinstance(test, float) else [0.25], seed, allow_leakage
-        )[0]
-    if by == "time":
-        if not isinstance(test, float | int):
-            raise DataError("A split by time takes a share: test=0.25 is the last quarter.")
-        held_out = _late(index, float(test))
+    _check_gap(gap_s)
+    if by in ("random", "time"):
+        share = _share(test, by)
+        if by == "random":
+            return _random(index, [share], seed, allow_leakage)[0]
+        held_out = _late(index, share)
         train = _outside(index, held_out, gap_s)
     else:
         names = groups(index, by)
         if isinstance(test, float | int):
-            held_out = np.isin(names, _draw(index, names, float(test), seed))
+            held_out = np.isin(names, _draw(index, names, _share(test, by), seed))
         else:
-            wanted = [str(t) for t in ([test] if isinstance(test, str) else test)]
-            column = names if by in ("recording", "block") else index.column(by).astype(str)
-            for name in wanted:
-                if name not in column and name not in names:
-                    known = np.unique(column).tolist()
-                    raise DataError(f"No {by} {name!r}. {did_you_mean(name, known[:40])}")
-            held_out = np.isin(column, wanted) | np.isin(names, wanted)
+            held_out = _named(index, names, by, [test] if isinstance(test, str) else test)
         train = ~held_out
         if gap_s > 0:
             train &= _outside(index, held_out, gap_s)
@@ -171,17 +164,18 @@ def folds(
     DataError
         If there are fewer units than folds, or a part would be empty.
     """
-    if by == "random":
-        if not isinstance(n, int):
-            raise DataError("Random folds need a number: n=5.")
-        return _random(index, [1.0 / n] * n, seed, allow_leakage)
-    if by == "time":
-        if not isinstance(n, int):
-            raise DataError("Folds in time need a number: n=5.")
+    _check_gap(gap_s)
+    if by in ("random", "time"):
+        if not isinstance(n, int) or n < 2:
+            raise DataError(f"Folds by {by} need a number of at least 2, got n={n!r}.")
+        if by == "random":
+            return _random(index, [1.0 / n] * n, seed, allow_leakage)
         part = _stretch(index, n)
     else:
         names = groups(index, by)
         units = np.unique(names)
+        if not isinstance(n, int) and n != "leave-one-out":
+            raise DataError(f"n={n!r}: give a number of folds or 'leave-one-out'.")
         n_folds = len(units) if n == "leave-one-out" else n
         if n_folds < 2 or len(units) < n_folds:
             raise DataError(
@@ -216,36 +210,76 @@ def assert_disjoint(train: Windows, test: Windows, *, gap_s: float = 0.0) -> Non
     LeakageError
         Naming the first offending pair.
     """
-    for a in range(len(test.recordings)):
-        for b in range(len(train.recordings)):
-            if not _same_source(train, b, test, a):
-                continue
-            at, bt = np.flatnonzero(test.recording == a), np.flatnonzero(train.recording == b)
-            _check_pair(train, bt, test, at, gap_s, test.recordings[a].id)
+    _check_gap(gap_s)
+    sources: dict[tuple[object, ...], set[int]] = {}
+    rows = {int(b): np.flatnonzero(train.recording == b) for b in np.unique(train.recording)}
+    for b in rows:
+        for key in _identities(train.recordings[b]):
+            sources.setdefault(key, set()).add(b)
+    for a in np.unique(test.recording).tolist():
+        rec = test.recordings[a]
+        at = np.flatnonzero(test.recording == a)
+        for b in sorted({b for key in _identities(rec) for b in sources.get(key, ())}):
+            # sample numbers mean the same times only within one stream of one object
+            exact = rec is train.recordings[b] and test.stream == train.stream
+            _check_pair(train, rows[b], test, at, gap_s, rec.id, exact)
 
 
-def _same_source(train: Windows, b: int, test: Windows, a: int) -> bool:
-    x, y = train.recordings[b], test.recordings[a]
-    if x is y:
-        return True
-    same_id = (x.dataset, x.id) == (y.dataset, y.id) and x.id != "recording"
-    same_file = bool(x.provenance.sha256) and x.provenance.sha256 == y.provenance.sha256
-    return same_id or (same_file and x.id == y.id)
+def _identities(rec: Recording) -> list[tuple[object, ...]]:
+    """Keys of which two recordings share one if they hold the same data."""
+    keys: list[tuple[object, ...]] = [("object", id(rec))]
+    if rec.id != "recording":
+        keys.append(("id", rec.dataset, rec.id))
+    if rec.provenance.sha256:
+        keys.append(("file", rec.provenance.sha256, rec.id))
+    return keys
+
+
+def _stretches(
+    index: Windows, rows: IntArray, gap_s: float, exact: bool
+) -> tuple[FloatArray | IntArray, FloatArray | IntArray, float]:
+    """Starts, stops and gap: in samples where they compare, else in session seconds."""
+    start, stop = index.extent()
+    if exact:
+        return start[rows], stop[rows], _gap(index, gap_s)
+    # a thousandth of a sample is rounding between clocks, not an overlap
+    slack = 1e-3 / float(index.rate)
+    recording = index.recording[rows]
+    return (
+        index.session_time(start[rows], recording) + slack,
+        index.session_time(stop[rows], recording) - slack,
+        gap_s,
+    )
+
+
+def _clash(
+    start: FloatArray | IntArray,
+    stop: FloatArray | IntArray,
+    other_start: FloatArray | IntArray,
+    other_stop: FloatArray | IntArray,
+    gap: float,
+) -> BoolArray:
+    """Which of the other stretches overlap one of these or come closer than the gap."""
+    order = np.argsort(start, kind="stable")
+    furthest = np.maximum.accumulate(stop[order])
+    # those that begin before the other (plus gap) ends …
+    before = np.searchsorted(start[order], other_stop + gap, side="left")
+    # … must all have ended before it begins
+    return np.asarray((before > 0) & (furthest[np.maximum(before - 1, 0)] > other_start - gap))
 
 
 def _check_pair(
-    train: Windows, bt: IntArray, test: Windows, at: IntArray, gap_s: float, name: str
+    train: Windows,
+    bt: IntArray,
+    test: Windows,
+    at: IntArray,
+    gap_s: float,
+    name: str,
+    exact: bool,
 ) -> None:
-    if not len(at) or not len(bt):
-        return
-    order = np.argsort(train.start[bt], kind="stable")
-    start, stop = train.start[bt][order], train.stop[bt][order]
-    furthest = np.maximum.accumulate(stop)
-    gap = round(gap_s * float(train.rate))
-    # the train windows that begin before a test window (plus gap) ends …
-    before = np.searchsorted(start, test.stop[at] + gap, side="left")
-    # … must all have ended before it begins
-    clash = (before > 0) & (furthest[np.maximum(before - 1, 0)] > test.start[at] - gap)
+    start, stop, gap = _stretches(train, bt, gap_s, exact)
+    other_start, other_stop, _ = _stretches(test, at, gap_s, exact)
+    clash = _clash(start, stop, other_start, other_stop, gap)
     if clash.any():
         i = at[np.flatnonzero(clash)[0]]
         t = test.start_s()[i]
@@ -260,6 +294,38 @@ def _check_pair(
             f"Block {int(shared[0])} of {name!r} stands in training and in test. "
             "Split by 'block' or by a level above it."
         )
+
+
+def _check_gap(gap_s: float) -> None:
+    if not (np.isfinite(gap_s) and gap_s >= 0):
+        raise DataError(f"gap_s must be 0 or more seconds, got {gap_s!r}.")
+
+
+def _gap(index: Windows, gap_s: float) -> int:
+    """The gap in samples, never shorter than asked for."""
+    return int(np.ceil(gap_s * float(index.rate) - 1e-6))
+
+
+def _share(test: object, by: str) -> float:
+    if isinstance(test, bool) or not isinstance(test, float | int):
+        raise DataError(f"A split by {by} takes a share, e.g. test=0.25, not {test!r}.")
+    if not 0 < test < 1:
+        raise DataError(f"test must be a share between 0 and 1, got {test}.")
+    return float(test)
+
+
+def _named(index: Windows, names: AnyArray, by: str, test: Iterable[str]) -> BoolArray:
+    """Windows of the units a user named, by their full name or as the recording has it."""
+    wanted = [str(t) for t in test]
+    if by == "recording":
+        column = np.array([rec.id for rec in index.recordings])[index.recording]
+    else:
+        column = names if by == "block" else index.column(by).astype(str)
+    for name in wanted:
+        if name not in column and name not in names:
+            known = np.unique(column).tolist()
+            raise DataError(f"No {by} {name!r}. {did_you_mean(name, known[:40])}")
+    return np.asarray(np.isin(column, wanted) | np.isin(names, wanted))
 
 
 def _checked(
@@ -297,21 +363,31 @@ def _random(
 
 
 def _draw(index: Windows, names: AnyArray, share: float, seed: Seed) -> AnyArray:
-    if not 0 < share < 1:
-        raise DataError(f"test must be a share between 0 and 1, got {share}.")
-    units = np.unique(names)
-    n = min(max(1, round(share * len(units))), len(units) - 1)
+    rng = np.random.default_rng(seed)
+    units, _, order = _ordered(index, names, rng)
     if len(units) < 2:
         raise DataError(f"All windows belong to one unit ({units[0]!r}): nothing to hold out.")
-    part = _deal(index, names, max(2, round(len(units) / n)), seed)
-    chosen = np.unique(names[part == 0])
-    return chosen[:n] if len(chosen) > n else chosen
+    n = min(max(1, round(share * len(units))), len(units) - 1)
+    # n places spread evenly over the units ordered by label, from a random phase
+    place = np.floor(np.arange(len(units) + 1) * n / len(units) + rng.random())
+    chosen: AnyArray = units[order[np.diff(place) > 0]]
+    return chosen
 
 
 def _deal(index: Windows, names: AnyArray, n: int, seed: Seed) -> IntArray:
     """Fold number of each window: units dealt in turn, kinds of unit spread evenly."""
+    units, inverse, order = _ordered(index, names, np.random.default_rng(seed))
+    fold = np.empty(len(units), dtype=np.int64)
+    fold[order] = np.arange(len(units)) % n
+    return np.asarray(fold[inverse])
+
+
+def _ordered(
+    index: Windows, names: AnyArray, rng: np.random.Generator
+) -> tuple[AnyArray, IntArray, IntArray]:
+    """Units, the unit of each window, and an order: by label, at random among equals."""
     units, inverse = np.unique(names, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(len(units))
+    order = rng.permutation(len(units))
     if index.classes is not None and index.target is not None:
         label = np.zeros(len(units))
         total = np.zeros(len(units))
@@ -320,51 +396,51 @@ def _deal(index: Windows, names: AnyArray, n: int, seed: Seed) -> IntArray:
         np.add.at(total, inverse[known], 1)
         mean = label / np.maximum(total, 1)
         order = order[np.argsort(mean[order], kind="stable")]
-    fold = np.empty(len(units), dtype=np.int64)
-    fold[order] = np.arange(len(units)) % n
-    return np.asarray(fold[inverse])
+    return units, inverse, order
 
 
 def _edges(index: Windows) -> tuple[FloatArray, FloatArray]:
     first = np.full(len(index.recordings), np.inf)
     last = np.full(len(index.recordings), -np.inf)
-    np.minimum.at(first, index.recording, index.start)
-    np.maximum.at(last, index.recording, index.stop)
+    start, stop = index.extent()
+    np.minimum.at(first, index.recording, start)
+    np.maximum.at(last, index.recording, stop)
     return first, last
 
 
 def _late(index: Windows, share: float) -> BoolArray:
-    if not 0 < share < 1:
-        raise DataError(f"test must be a share between 0 and 1, got {share}.")
     first, last = _edges(index)
     border = last - share * (last - first)
-    return np.asarray(index.start >= np.ceil(border)[index.recording])
+    return np.asarray(index.extent()[0] >= np.ceil(border)[index.recording])
 
 
 def _stretch(index: Windows, n: int) -> IntArray:
     """Number of the stretch of time a window lies in; -1 if it crosses a border."""
-    if n < 2:
-        raise DataError(f"Need at least 2 folds, got {n}.")
     first, last = _edges(index)
     width = (last - first) / n
-    a = np.floor((index.start - first[index.recording]) / width[index.recording] + 1e-9)
-    b = np.ceil((index.stop - first[index.recording]) / width[index.recording] - 1e-9) - 1
-    return np.where(a == b, a, -1).astype(np.int64)
+    start, stop = index.extent()
+    a = np.floor((start - first[index.recording]) / width[index.recording] + 1e-9)
+    b = np.ceil((stop - first[index.recording]) / width[index.recording] - 1e-9) - 1
+    part = np.where(a == b, a, -1).astype(np.int64)
+    if len(np.unique(part[part >= 0])) < n:
+        raise DataError(
+            f"{n} stretches of time leave some without a whole window. Use fewer folds, shorter "
+            "windows, or split by block or recording."
+        )
+    return part
 
 
 def _outside(index: Windows, held_out: BoolArray, gap_s: float) -> BoolArray:
     """Windows that keep the gap from, and share no block with, the held-out ones."""
     keep = ~held_out
-    gap = round(gap_s * float(index.rate))
+    first, last = index.extent()
+    gap = _gap(index, gap_s)
     for r in np.unique(index.recording).tolist():
         rows = np.flatnonzero(index.recording == r)
         out = rows[held_out[rows]]
         if not len(out):
             continue
-        order = np.argsort(index.start[out], kind="stable")
-        start, stop = index.start[out][order], np.maximum.accumulate(index.stop[out][order])
-        before = np.searchsorted(start, index.stop[rows] + gap, side="left")
-        clash = (before > 0) & (stop[np.maximum(before - 1, 0)] > index.start[rows] - gap)
+        clash = _clash(first[out], last[out], first[rows], last[rows], gap)
         blocks = index.block[out]
         shared = np.isin(index.block[rows], blocks[blocks >= 0])
         keep[rows[clash | shared]] = False

@@ -1,5 +1,6 @@
 """The three kinds of stream: sampled, point-like, and without time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal, Self
@@ -42,6 +43,14 @@ class LazyView:
         """Type of one stored sample."""
         return self.base.dtype
 
+    @property
+    def gather(self) -> Callable[[IntArray, int, FloatArray, IntArray], None] | None:
+        """The base's own way to read many windows at once, if it has one."""
+        inner = getattr(self.base, "gather", None)
+        if inner is None or self.rows is not None:
+            return None
+        return lambda starts, n_times, out, at: inner(starts + self.start, n_times, out, at)
+
     def __getitem__(self, key: Any) -> AnyArray:
         rows, times = key if isinstance(key, tuple) else (key, slice(None))
         start, stop, step = times.indices(self.stop - self.start)
@@ -59,7 +68,8 @@ class Regular:
     ----------
     data : array, shape (axis, time)
         float32, or int16 with `scale`; in memory or lazily on disk. Floats of
-        other widths are cast. NaN marks missing samples and becomes a mask.
+        other widths are cast. NaN marks missing samples and becomes a mask
+        (an array on disk is not searched: give `valid` with it).
     rate : Fraction, int, float or str
         Sampling rate in Hz, kept exact (``"1/1.4"``).
     unit : str
@@ -130,17 +140,26 @@ class Regular:
         for name in ("scale", "offset"):
             value = getattr(self, name)
             if value is not None:
-                value = np.broadcast_to(np.asarray(value, np.float64), (n_rows,)).copy()
+                value = np.asarray(value, np.float64)
+                if value.shape not in ((), (1,), (n_rows,)):
+                    raise DataError(f"{name} has shape {value.shape} for {n_rows} rows.")
+                value = np.broadcast_to(value, (n_rows,)).copy()
                 if not np.isfinite(value).all():
                     raise DataError(f"{name} must be finite.")
                 set_(self, name, value)
         self._check_missing()
 
     def _check_missing(self) -> None:
-        valid = self.valid
+        valid = None if self.valid is None else np.asarray(self.valid, dtype=bool)
         if valid is not None and valid.shape != self.data.shape:
             raise DataError(f"valid has shape {valid.shape}, samples {tuple(self.data.shape)}.")
         if isinstance(self.data, np.ndarray) and self.data.dtype == np.float32:
+            with np.errstate(over="ignore", invalid="ignore"):
+                # one pass without a mask settles the common case
+                clean = bool(np.isfinite(np.add.reduce(self.data, axis=None)))
+            if clean:
+                object.__setattr__(self, "valid", None if valid is None or valid.all() else valid)
+                return
             finite = np.isfinite(self.data)
             if not finite.all():
                 if np.isinf(self.data).any():
@@ -210,6 +229,8 @@ class Regular:
         Returns
         -------
         ndarray of float32, shape (rows, stop - start)
+            Read-only where it shares memory with the stream: copy before
+            writing to it.
 
         Raises
         ------
@@ -228,6 +249,9 @@ class Regular:
             x = x.astype(np.float32)
         if self.valid is not None:
             x = np.where(self.valid[key, start:stop], x, np.float32(np.nan))
+        elif isinstance(self.data, np.ndarray) and np.may_share_memory(x, self.data):
+            x = x.view()
+            x.flags.writeable = False
         return x
 
     def values(self) -> FloatArray:
@@ -236,7 +260,7 @@ class Regular:
 
     def take(self, rows: Any) -> Self:
         """Stream of the chosen rows, lazy if this one is."""
-        i = np.arange(len(self.axis))[rows]
+        i = np.atleast_1d(np.arange(len(self.axis))[rows])
         data: LazyArray
         if isinstance(self.data, np.ndarray):
             data = self.data[i]
@@ -291,11 +315,11 @@ class Regular:
         factor = conversion_factor(self.unit, unit)
         if factor == 1.0:
             return replace(self, unit=unit)
-        ones = np.ones(len(self.axis))
-        scale = (ones if self.scale is None else self.scale) * factor
-        offset = None if self.offset is None else self.offset * factor
-        if isinstance(self.data, np.ndarray) and self.data.dtype == np.float32:
+        plain = self.scale is None and self.offset is None
+        if plain and isinstance(self.data, np.ndarray) and self.data.dtype == np.float32:
             return replace(self, data=self.data * np.float32(factor), unit=unit)
+        scale = (np.ones(len(self.axis)) if self.scale is None else self.scale) * factor
+        offset = None if self.offset is None else self.offset * factor
         return replace(self, scale=scale, offset=offset, unit=unit)
 
 
@@ -362,11 +386,12 @@ class Irregular:
             raise DataError("Support stretches must be non-empty, sorted and disjoint.")
         if len(times):
             at = np.searchsorted(support[:, 0], times, side="right") - 1
-            outside = (at < 0) | (times >= support[np.maximum(at, 0), 1] + 1e-9)
+            outside = (at < 0) | (times >= support[np.maximum(at, 0), 1])
             if outside.any():
                 raise DataError(
                     f"{int(outside.sum())} events lie outside the support, first at "
-                    f"{times[outside][0]:.6f} s. Widen the support or drop them."
+                    f"{times[outside][0]:.6f} s; stretches are half-open, [start, stop). "
+                    "Widen the support or drop them."
                 )
         set_(self, "times_s", times)
         set_(self, "unit_index", index)
@@ -400,7 +425,13 @@ class Irregular:
         return self.stop_s - self.t0_s
 
     def slice(self, t0_s: float, t1_s: float) -> Self:
-        """Events and support in [t0_s, t1_s)."""
+        """Events and support in [t0_s, t1_s).
+
+        Raises
+        ------
+        DataError
+            If no support lies in the range.
+        """
         support = np.clip(self.support, t0_s, t1_s)
         support = support[support[:, 1] > support[:, 0]]
         if not len(support):
@@ -418,7 +449,7 @@ class Irregular:
 
     def take(self, rows: Any) -> Self:
         """Stream of the chosen units."""
-        i = np.arange(len(self.units))[rows]
+        i = np.atleast_1d(np.arange(len(self.units))[rows])
         new = np.full(len(self.units), -1, dtype=np.int32)
         new[i] = np.arange(len(i), dtype=np.int32)
         keep = new[self.unit_index] >= 0
@@ -466,7 +497,7 @@ class Irregular:
             raise DataError(f"No bin of {bin_s:g} s fits into the support.")
         n_bins = segments[-1][1]
         counts = bin_counts(
-            self.times_s, self.unit_index, len(self.units), t0, bin_s, n_bins
+            self.times_s, self.unit_index, len(self.units), t0, 1 / rate, n_bins
         ).astype(np.float32)
         inside = np.zeros(n_bins, bool)
         for a, b in segments:
@@ -513,7 +544,7 @@ class Static:
     def __post_init__(self) -> None:
         array = np.asarray(self.array)
         dims = tuple(self.dims)
-        if array.dtype.kind not in "fiubc" or array.size == 0:
+        if array.dtype.kind not in "fiub" or array.size == 0:
             raise DataError(f"A static needs numbers, got {array.dtype} of shape {array.shape}.")
         if len(dims) != array.ndim:
             raise DataError(f"{len(dims)} dims {dims} for an array of shape {array.shape}.")

@@ -9,7 +9,14 @@ from neuro.errors import UnitError, did_you_mean
 if TYPE_CHECKING:
     from neuro.data.streams import Regular
 
-__all__ = ["CANONICAL", "canonical_unit", "check_plausible", "conversion_factor", "unit_name"]
+__all__ = [
+    "CANONICAL",
+    "canonical_unit",
+    "check_plausible",
+    "conversion_factor",
+    "typical_sd",
+    "unit_name",
+]
 
 # name -> (dimension, size in the dimension's base unit)
 _UNITS: dict[str, tuple[str, float]] = {
@@ -60,7 +67,6 @@ _ALIASES = {
     "meters": "m",
     "metres": "m",
     "seconds": "s",
-    "fT/cm ": "fT/cm",
 }
 CANONICAL = {
     "eeg": "uV",
@@ -162,8 +168,8 @@ def check_plausible(stream: "Regular") -> None:
     """Refuse a stream whose amplitude cannot be what its unit says.
 
     The median over good channels and 2 s stretches of the standard deviation
-    is compared with the range real recordings of the modality have. Streams
-    in an arbitrary unit pass.
+    is compared, in the modality's canonical unit, with the range real
+    recordings have. Streams in an arbitrary unit pass.
 
     Parameters
     ----------
@@ -175,36 +181,57 @@ def check_plausible(stream: "Regular") -> None:
     UnitError
         Naming the measured value, the range and the likely true unit.
     """
-    bounds = _PLAUSIBLE_SD.get(stream.modality)
-    if bounds is None or stream.unit != canonical_unit(stream.modality) or stream.n_times < 2:
+    bounds, unit = _PLAUSIBLE_SD.get(stream.modality), canonical_unit(stream.modality)
+    if bounds is None or unit is None or stream.n_times < 2:
         return
-    sd = _typical_sd(stream)
+    if _UNITS[stream.unit][0] != _UNITS[unit][0]:
+        return
+    sd = typical_sd(stream)
+    if sd is None:
+        return
+    sd *= conversion_factor(stream.unit, unit)
     low, high = bounds
-    if sd is None or low <= sd <= high:
+    if low <= sd <= high:
         return
     guess = ""
     for label, factor in (("V", 1e6), ("mV", 1e3), ("nV", 1e-3), ("uV", 1e-6)):
-        if low <= sd * factor <= high and stream.modality != "meg":
+        if stream.unit == unit and stream.modality != "meg" and low <= sd * factor <= high:
             as_read = "microvolts that were read as volts" if label == "uV" else f"{label}"
             guess = f" The numbers look like {as_read}: read the file with unit='{label}'."
             break
     raise UnitError(
         f"{stream.modality} stream labelled {stream.unit} has a typical standard deviation of "
-        f"{sd:.3g} {stream.unit}; real recordings have {low:g} to {high:g}.{guess} "
+        f"{sd:.3g} {unit}; real recordings have {low:g} to {high:g}.{guess} "
         "If the amplitude is right, pass check=False."
     )
 
 
-def _typical_sd(stream: "Regular") -> float | None:
+def typical_sd(stream: "Regular") -> float | None:
+    """Median standard deviation of good channels within 2 s, in the stream's unit.
+
+    Parameters
+    ----------
+    stream : Regular
+        The stream to look at; at most 40 stretches inside segments are read.
+
+    Returns
+    -------
+    float or None
+        None if nothing varies or no channel is good.
+    """
     width = max(2, int(2 * stream.sfreq))
-    starts = [s for a, b in stream.segments for s in range(a, max(a + 1, b - width + 1), width)]
+    pieces = [
+        (start, min(start + width, b))
+        for a, b in stream.segments.tolist()
+        for start in range(a, max(a + 1, b - width + 1), width)
+    ]
     good = np.flatnonzero(~stream.axis.bad)
-    if not starts or not len(good):
+    if not len(good):
         return None
-    picked = np.unique(np.linspace(0, len(starts) - 1, 40).astype(int))
+    picked = np.unique(np.linspace(0, len(pieces) - 1, 40).astype(int))
     sds = []
-    for i in picked:
-        x = stream.read(starts[i], min(starts[i] + width, stream.n_times))[good].astype(np.float64)
+    for i in picked.tolist():
+        x = stream.read(*pieces[i])[good].astype(np.float64)
         n = np.isfinite(x).sum(axis=1)
         x = x[n > 1]
         if len(x):

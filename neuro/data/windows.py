@@ -9,22 +9,27 @@ import numpy as np
 
 from neuro.data.axis import Axis
 from neuro.data.batch import Batch, EventBatch, StaticBatch
+from neuro.data.cutting import (
+    TICK,
+    check_alike,
+    common_axis,
+    locked,
+    nothing_to_cut,
+    rate_of,
+    segments_of,
+    sliding,
+    window_length,
+)
+from neuro.data.labels import FACTS, Label, encode_labels, label_values
 from neuro.data.recording import Recording
-from neuro.data.streams import Irregular, Regular, Static
-from neuro.errors import DataError, UnitError, did_you_mean
+from neuro.data.streams import Irregular, Regular, Static, Stream
+from neuro.errors import DataError, did_you_mean
 from neuro.typing import AnyArray, BoolArray, FloatArray, IntArray, Seed
 
 if TYPE_CHECKING:
     from neuro.data.contract import InputContract
 
 __all__ = ["Label", "Windows", "windows"]
-
-Label = str | Callable[[Recording, float, float], Any] | None
-
-# Irregular streams have no samples; their windows count microseconds, so that
-# the same integer half-open rules serve them.
-_TICK = Fraction(1_000_000)
-_FACTS = ("subject", "session", "run", "task", "group", "sex", "age", "dataset")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +70,7 @@ class Windows:
 
     def __post_init__(self) -> None:
         if not len(self.axis):
-            object.__setattr__(self, "axis", _common_axis(self._streams()))
+            object.__setattr__(self, "axis", common_axis(self._streams()))
 
     def __len__(self) -> int:
         return len(self.start)
@@ -86,13 +91,13 @@ class Windows:
 
     # ---- what the windows are ------------------------------------------------
 
-    def _streams(self) -> list[Regular | Irregular | Static]:
+    def _streams(self) -> list[Stream]:
         return [rec.stream(self.stream) for rec in self.recordings]
 
     @property
     def rate(self) -> Fraction:
         """Samples a second; 1,000,000 for point-like streams, 1 for statics."""
-        return _rate(self.recordings[0].stream(self.stream))
+        return rate_of(self.recordings[0].stream(self.stream))
 
     @property
     def sfreq(self) -> float:
@@ -134,21 +139,20 @@ class Windows:
 
     def start_s(self) -> FloatArray:
         """Session time of each window's first sample, shape (n,)."""
-        return self._session_time(self.start)
+        return self.session_time(self.start, self.recording)
 
     def stop_s(self) -> FloatArray:
         """Session time at which each window ends, shape (n,)."""
-        return self._session_time(self.stop)
+        return self.session_time(self.stop, self.recording)
 
-    def _session_time(self, sample: IntArray) -> FloatArray:
-        t0 = np.zeros(len(self.recordings))
-        a, b = np.ones(len(self.recordings)), np.zeros(len(self.recordings))
-        for i, rec in enumerate(self.recordings):
-            stream = rec.stream(self.stream)
-            t0[i] = 0.0 if isinstance(stream, Static | Irregular) else stream.t0_s
-            a[i], b[i] = rec.clock(self.stream).a, rec.clock(self.stream).b
-        r = self.recording
-        return np.asarray(a[r] * (t0[r] + sample / float(self.rate)) + b[r])
+    def session_time(self, sample: IntArray, recording: IntArray) -> FloatArray:
+        """Session time of samples of the given recordings (numbers in this index)."""
+        t0, a, b = self._cached("clocks", self._clocks)[:, recording]
+        return np.asarray(a * (t0 + sample * self.rate.denominator / self.rate.numerator) + b)
+
+    def extent(self) -> tuple[IntArray, IntArray]:
+        """Half-open sample range each example depends on, input and target."""
+        return self.start, self.stop
 
     def column(self, name: str) -> AnyArray:
         """A fact of each window's recording (subject, session, run, age, …), or block.
@@ -162,11 +166,9 @@ class Windows:
             return self.block
         if name == "recording":
             return self.recording
-        if name not in _FACTS:
-            raise DataError(f"No column {name!r}. {did_you_mean(name, (*_FACTS, 'block'))}")
-        values = [getattr(rec, name) for rec in self.recordings]
-        facts = np.array([np.nan if v is None else v for v in values])
-        return np.asarray(facts[self.recording]) if len(facts) else facts
+        if name not in FACTS:
+            raise DataError(f"No column {name!r}. {did_you_mean(name, (*FACTS, 'block'))}")
+        return np.asarray(self._cached(name, lambda: self._fact(name))[self.recording])
 
     # ---- reading -------------------------------------------------------------
 
@@ -197,9 +199,10 @@ class Windows:
             )
         import torch
 
+        frame = self.axis.frame
         x = np.empty((len(rows), len(self.axis), self.n_times), dtype=np.float32)
         rec_index = self.recording[rows]
-        present, positions = self._layout()
+        present, positions = self._cached("layout", self._layout)
         channel_mask = present[rec_index]
         time_mask = np.ones((len(rows), self.n_times), dtype=bool)
         for r in np.unique(rec_index).tolist():
@@ -214,8 +217,8 @@ class Windows:
             positions=torch.from_numpy(positions[rec_index]),
             unit=self.unit,
             modality=self.modality,
-            frame=self.axis.frame,
-            start_s=torch.from_numpy(self.select(rows).start_s()),
+            frame=frame,
+            start_s=torch.from_numpy(self.session_time(self.start[rows], self.recording[rows])),
             **self._common(rows),
         )
 
@@ -232,8 +235,12 @@ class Windows:
         stream = self.recordings[r].regular(self.stream)
         same = stream.axis.names == self.axis.names
         gather = getattr(stream.data, "gather", None)
-        if same and gather is not None and stream.valid is None and stream.scale is None:
+        plain = stream.valid is None and stream.scale is None and stream.offset is None
+        if same and gather is not None and plain:
             gather(starts, self.n_times, x, at)
+        elif same and plain:
+            for k, start in zip(at.tolist(), starts.tolist(), strict=True):
+                x[k] = stream.data[:, start : start + self.n_times]
         else:
             where = None if same else self.axis.index(stream.axis.names)
             for k, start in zip(at.tolist(), starts.tolist(), strict=True):
@@ -245,7 +252,7 @@ class Windows:
                     x[k, where] = block
         if stream.valid is not None:
             self._mask_missing(at, x, channel_mask, time_mask)
-        absent = ~channel_mask[at[0]] if len(at) else np.zeros(0, bool)
+        absent = ~channel_mask[at[0]]
         if stream.valid is None and absent.any():
             x[np.ix_(at, np.flatnonzero(absent))] = 0.0
 
@@ -268,15 +275,18 @@ class Windows:
         import torch
 
         times, units, counts = [], [], []
+        places = {}
         for row in rows.tolist():
-            stream = self.recordings[self.recording[row]].stream(self.stream)
+            r = int(self.recording[row])
+            stream = self.recordings[r].stream(self.stream)
             if not isinstance(stream, Irregular):
                 raise DataError(f"Stream {self.stream!r} is sampled or static: use batch().")
-            t0, t1 = self.start[row] / float(_TICK), self.stop[row] / float(_TICK)
+            if r not in places:
+                places[r] = self.axis.index(stream.units.names)
+            t0, t1 = self.start[row] / float(TICK), self.stop[row] / float(TICK)
             a, b = np.searchsorted(stream.times_s, [t0, t1])
-            where = self.axis.index(stream.units.names)
             times.append(stream.times_s[a:b] - t0)
-            units.append(where[stream.unit_index[a:b]])
+            units.append(places[r][stream.unit_index[a:b]])
             counts.append(b - a)
         return EventBatch(
             times_s=torch.from_numpy(np.concatenate([np.zeros(0), *times])),
@@ -285,7 +295,7 @@ class Windows:
             length_s=self.length_s,
             unit_names=self.axis.names,
             modality=self.modality,
-            start_s=torch.from_numpy(self.select(rows).start_s()),
+            start_s=torch.from_numpy(self.session_time(self.start[rows], self.recording[rows])),
             **self._common(rows),
         )
 
@@ -318,17 +328,19 @@ class Windows:
             return np.arange(len(self))
         rows = np.atleast_1d(np.asarray(indices))
         if rows.dtype == bool:
+            if rows.shape != (len(self),):
+                raise DataError(f"A mask of shape {rows.shape} for {len(self)} windows.")
             rows = np.flatnonzero(rows)
+        if rows.size and rows.dtype.kind not in "iu":
+            raise DataError(f"Windows are chosen by whole numbers or a mask, got {rows.dtype}.")
         rows = rows.astype(np.int64)
         if len(rows) and (rows.min() < -len(self) or rows.max() >= len(self)):
-            raise DataError(f"Window {int(rows.max())} of {len(self)} does not exist.")
+            wrong = int(rows.max() if rows.max() >= len(self) else rows.min())
+            raise DataError(f"Window {wrong} of {len(self)} does not exist.")
         return np.asarray(rows % max(1, len(self)))
 
     def _layout(self) -> tuple[BoolArray, FloatArray]:
         """Which channels each recording has (and are good), and where they are."""
-        cached: tuple[BoolArray, FloatArray] | None = self.__dict__.get("_layout_cache")
-        if cached is not None:
-            return cached
         n = len(self.axis)
         present = np.zeros((len(self.recordings), n), dtype=bool)
         positions = np.full((len(self.recordings), n, 3), np.nan, dtype=np.float32)
@@ -339,8 +351,30 @@ class Windows:
             present[r, at] = ~stream.axis.bad
             if stream.axis.positions is not None:
                 positions[r, at] = stream.axis.positions
-        self.__dict__["_layout_cache"] = (present, positions)
         return present, positions
+
+    def _clocks(self) -> FloatArray:
+        """Stream time of sample 0, and the clock, of each recording: rows t0, a, b."""
+        out = np.zeros((3, len(self.recordings)))
+        for i, rec in enumerate(self.recordings):
+            stream, clock = rec.stream(self.stream), rec.clock(self.stream)
+            out[:, i] = stream.t0_s if isinstance(stream, Regular) else 0.0, clock.a, clock.b
+        return out
+
+    def _fact(self, name: str) -> AnyArray:
+        values = [getattr(rec, name) for rec in self.recordings]
+        return np.array([np.nan if v is None else v for v in values])
+
+    def _cached(self, name: str, make: Callable[[], Any]) -> Any:
+        """A value that depends on the recordings alone, shared by all parts of an index."""
+        cache = self.__dict__.setdefault("_cache", {})
+        if name not in cache:
+            cache[name] = make()
+        return cache[name]
+
+    def _sex(self) -> FloatArray:
+        code = {"f": 0.0, "female": 0.0, "m": 1.0, "male": 1.0}
+        return np.array([code.get(rec.sex.lower(), np.nan) for rec in self.recordings])
 
     def _common(self, rows: IntArray) -> dict[str, Any]:
         import torch
@@ -350,18 +384,22 @@ class Windows:
             target = self.target[rows].astype(np.float32)
             out["target"] = torch.from_numpy(target)
             out["target_mask"] = torch.from_numpy(np.isfinite(target))
-        recs = [self.recordings[r] for r in self.recording[rows].tolist()]
-        sex = {"F": 0.0, "f": 0.0, "female": 0.0, "M": 1.0, "m": 1.0, "male": 1.0}
+        at = self.recording[rows]
+        age = self._cached("age", lambda: self._fact("age"))[at]
         out["covariates"] = {
-            "age": torch.tensor([np.nan if r.age is None else r.age for r in recs]),
-            "sex": torch.tensor([sex.get(r.sex, np.nan) for r in recs]),
+            "age": torch.from_numpy(age.astype(np.float32)),
+            "sex": torch.from_numpy(self._cached("sex code", self._sex)[at].astype(np.float32)),
         }
         for name in ("subject", "session", "run"):
-            out[name] = tuple(getattr(r, name) for r in recs)
+            facts = [getattr(self.recordings[r], name) for r in np.unique(at).tolist()]
+            if len(set(facts)) == 1:
+                out[name] = (facts[0],) * len(at)
+            else:
+                out[name] = tuple(getattr(self.recordings[r], name) for r in at.tolist())
         return out
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_layout_cache"}
+        return {k: v for k, v in self.__dict__.items() if k != "_cache"}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
@@ -371,7 +409,10 @@ class Windows:
     def select(self, indices: Any) -> Self:
         """Index of the chosen windows; ids stay (array of int or bool, or slice)."""
         rows = np.arange(len(self))[indices] if isinstance(indices, slice) else self._rows(indices)
-        return replace(
+        return self._chosen(rows)
+
+    def _chosen(self, rows: IntArray, **more: Any) -> Self:
+        out = replace(
             self,
             recording=self.recording[rows],
             start=self.start[rows],
@@ -379,7 +420,10 @@ class Windows:
             block=self.block[rows],
             id=self.id[rows],
             target=None if self.target is None else self.target[rows],
+            **more,
         )
+        out.__dict__["_cache"] = self.__dict__.setdefault("_cache", {})
+        return out
 
     def split(
         self,
@@ -497,220 +541,52 @@ def windows(
     if not recs:
         raise DataError("No recordings were given to cut into windows.")
     streams = [rec.stream(stream) for rec in recs]
-    _check_alike(recs, streams, stream)
-    rate = _rate(streams[0])
-    n_times = _length(streams, rate, length_s)
+    check_alike(recs, streams, stream)
+    rate = rate_of(streams[0])
+    n_times = window_length(streams, rate, length_s)
     kinds = [align] if isinstance(align, str) else None if align is None else list(align)
-    rows: list[tuple[int, int, int, int]] = []
+    parts = []
     for r, rec in enumerate(recs):
         if kinds is None:
-            step = n_times if step_s is None else round(step_s * rate)
-            if step < 1:
-                raise DataError(f"step_s={step_s} is shorter than one sample ({1 / rate} s).")
-            rows += [(r, s, b, -1) for s, b in _sliding(streams[r], n_times, step)]
+            start, seg = sliding(streams[r], n_times, _step(step_s, rate, n_times))
+            at = np.full_like(start, -1)
         else:
-            rows += [(r, s, b, e) for s, b, e in _locked(rec, stream, kinds, offset_s, n_times)]
-    if not rows:
-        raise DataError(_nothing(recs, streams, n_times, rate, kinds))
-    table = np.array(rows, dtype=np.int64)
+            start, seg, at = locked(rec, stream, kinds, offset_s, n_times)
+        parts.append(np.stack([np.full_like(start, r), start, seg, at]))
+    recording, first, segment, event = np.concatenate(parts, axis=1)
+    if not len(recording):
+        raise DataError(nothing_to_cut(recs, streams, n_times, rate, kinds))
     out = Windows(
         recordings=recs,
         stream=stream,
-        recording=table[:, 0],
-        start=table[:, 1],
-        stop=table[:, 1] + n_times,
-        block=table[:, 2],
-        id=np.arange(len(table)),
+        recording=recording,
+        start=first,
+        stop=first + n_times,
+        block=np.full(len(recording), -1),
+        id=np.arange(len(recording)),
     )
+    values, block = label_values(recs, recording, out.start_s(), out.stop_s(), event, label)
+    block = np.where(block >= 0, block, _segment_blocks(recs, streams, recording, segment))
     if label is None:
-        return out
-    values, blocks = _labels(out, label, table[:, 3])
-    target, names = _encode(values, classes)
-    covered = blocks >= 0
-    return replace(out, target=target, classes=names, block=np.where(covered, blocks, out.block))
+        return replace(out, block=block)
+    target, names = encode_labels(values, classes)
+    return replace(out, block=block, target=target, classes=names)
 
 
-def _rate(stream: Regular | Irregular | Static) -> Fraction:
-    if isinstance(stream, Regular):
-        return stream.rate
-    return _TICK if isinstance(stream, Irregular) else Fraction(1)
+def _step(step_s: float | None, rate: Fraction, n_times: int) -> int:
+    if step_s is None:
+        return n_times
+    step = round(step_s * rate) if np.isfinite(step_s) else 0
+    if step < 1:
+        raise DataError(f"step_s={step_s} is shorter than one sample ({float(1 / rate):g} s).")
+    return step
 
 
-def _segments(stream: Regular | Irregular | Static) -> IntArray:
-    if isinstance(stream, Regular):
-        return stream.segments
-    if isinstance(stream, Irregular):
-        return np.round(stream.support * float(_TICK)).astype(np.int64)
-    return np.array([[0, 1]], dtype=np.int64)
-
-
-def _check_alike(
-    recs: Sequence[Recording], streams: Sequence[Regular | Irregular | Static], name: str
-) -> None:
-    first = streams[0]
-    for rec, s in zip(recs, streams, strict=True):
-        if type(s) is not type(first) or s.modality != first.modality:
-            raise DataError(
-                f"Stream {name!r} of {rec.id!r} is {type(s).__name__} ({s.modality}), the first "
-                f"recording's is {type(first).__name__} ({first.modality})."
-            )
-        if isinstance(s, Regular) and isinstance(first, Regular):
-            if s.rate != first.rate:
-                raise DataError(
-                    f"{rec.id!r} is sampled at {s.sfreq:g} Hz, {recs[0].id!r} at "
-                    f"{first.sfreq:g} Hz. Bring them to one rate with an InputContract: "
-                    "[contract.conform(rec) for rec in recordings]."
-                )
-            if s.unit != first.unit:
-                raise UnitError(
-                    f"{rec.id!r} is in {s.unit}, {recs[0].id!r} in {first.unit}. Convert with "
-                    "stream.to_unit(...) or an InputContract."
-                )
-            if s.axis.atlas != first.axis.atlas:
-                raise DataError(
-                    f"{rec.id!r} has atlas {s.axis.atlas!r}, {recs[0].id!r} {first.axis.atlas!r}."
-                )
-
-
-def _length(
-    streams: Sequence[Regular | Irregular | Static], rate: Fraction, length_s: float | None
-) -> int:
-    if isinstance(streams[0], Static):
-        return 1
-    if length_s is None:
-        return int(min(np.diff(_segments(s), axis=1).min() for s in streams))
-    if not (np.isfinite(length_s) and length_s > 0):
-        raise DataError(f"length_s must be a positive number of seconds, got {length_s!r}.")
-    n_times = round(length_s * rate)
-    if n_times < 1:
-        raise DataError(f"length_s={length_s} is shorter than one sample ({float(1 / rate):g} s).")
-    return int(n_times)
-
-
-def _sliding(
-    stream: Regular | Irregular | Static, n_times: int, step: int
-) -> Iterator[tuple[int, int]]:
-    segments = _segments(stream)
+def _segment_blocks(
+    recs: Sequence[Recording], streams: Sequence[Stream], recording: IntArray, segment: IntArray
+) -> IntArray:
+    """Blocks of windows that no event gives one: the segment, beside the events' blocks."""
     # one continuous stretch is not a block: nothing says its parts depend
-    numbered = len(segments) > 1
-    for block, (a, b) in enumerate(segments.tolist()):
-        for start in range(a, b - n_times + 1, step):
-            yield start, block if numbered else -1
-
-
-def _locked(
-    rec: Recording, name: str, kinds: Sequence[str], offset_s: float, n_times: int
-) -> Iterator[tuple[int, int, int]]:
-    stream, events = rec.stream(name), rec.session_events()
-    if isinstance(stream, Static):
-        raise DataError("A static stream has no time to lock to.")
-    rate, clock, segments = _rate(stream), rec.clock(name), _segments(stream)
-    t0 = stream.t0_s if isinstance(stream, Regular) else 0.0
-    chosen = np.ones(len(events), bool) if "*" in kinds else np.isin(events.type, kinds)
-    for e in np.flatnonzero(chosen).tolist():
-        onset = float(clock.to_stream(events.onset_s[e]))
-        if not stream.t0_s - 1e-9 <= onset < stream.stop_s:
-            raise DataError(
-                f"Event {events.type[e]!r} at {onset:g} s lies outside stream {name!r} of "
-                f"{rec.id!r}, which covers [{stream.t0_s:g}, {stream.stop_s:g}) s. Its clock may "
-                "be the session's: give the recording a Clock, or drop the event."
-            )
-        start = round(((onset + offset_s) - t0) * rate)
-        seg = int(np.searchsorted(segments[:, 0], start, side="right")) - 1
-        if seg >= 0 and start + n_times <= segments[seg, 1]:
-            block = int(events.block[e])
-            yield start, block if block >= 0 else (seg if len(segments) > 1 else -1), e
-
-
-def _nothing(
-    recs: Sequence[Recording],
-    streams: Sequence[Regular | Irregular | Static],
-    n_times: int,
-    rate: Fraction,
-    kinds: Sequence[str] | None,
-) -> str:
-    longest = max(int(np.diff(_segments(s), axis=1).max()) for s in streams)
-    have = f"The longest segment is {float(longest / rate):g} s, the window {n_times / rate:g} s."
-    if kinds is None:
-        return f"No window fits. {have} Shorten length_s."
-    types = sorted({t for rec in recs for t in np.unique(rec.events.type).tolist()})
-    missing = [k for k in kinds if k != "*" and k not in types]
-    if missing:
-        return f"No event of type {missing[0]!r}. {did_you_mean(missing[0], types)}"
-    return f"No window around the events lies inside a segment. {have} Change offset_s or length_s."
-
-
-def _labels(index: Windows, label: Label, event: IntArray) -> tuple[list[Any], IntArray]:
-    starts, stops = index.start_s(), index.stop_s()
-    blocks = np.full(len(index), -1, dtype=np.int64)
-    values: list[Any] = []
-    tables = [rec.session_events() for rec in index.recordings]
-    for i, r in enumerate(index.recording.tolist()):
-        rec = index.recordings[r]
-        if callable(label):
-            values.append(label(rec, float(starts[i]), float(stops[i])))
-        elif label in _FACTS:
-            fact = getattr(rec, str(label))
-            values.append(None if fact in ("", None) else fact)
-        else:
-            column = tables[r].column(str(label))
-            e = int(event[i])
-            if e < 0:
-                e = _covering(tables[r], float(starts[i]), float(stops[i]))
-                if e >= 0:
-                    blocks[i] = tables[r].block[e]
-            values.append(None if e < 0 else column[e])
-    return values, blocks
-
-
-def _covering(events: Any, start_s: float, stop_s: float) -> int:
-    """The event that began last among those that cover the whole window; -1 for none."""
-    tolerance = 1e-6
-    over = (events.onset_s <= start_s + tolerance) & (
-        events.onset_s + events.duration_s >= stop_s - tolerance
-    )
-    found = np.flatnonzero(over)
-    return int(found[-1]) if len(found) else -1
-
-
-def _encode(
-    values: Sequence[Any], classes: Sequence[str] | None
-) -> tuple[FloatArray, tuple[str, ...] | None]:
-    named = [str(v) for v in values if isinstance(v, str | np.str_)]
-    if named or classes is not None:
-        names = tuple(classes) if classes is not None else tuple(sorted(set(named)))
-        number = {name: float(i) for i, name in enumerate(names)}
-        return np.array([number.get(str(v), np.nan) for v in values]), names
-    shapes = {np.shape(v) for v in values if v is not None}
-    if not shapes:
-        raise DataError("No window has a label: no event covers one. Check label= and length_s.")
-    if len(shapes) > 1:
-        raise DataError(f"Labels differ in shape: {sorted(shapes)[:4]}.")
-    empty = np.full(shapes.pop(), np.nan)
-    return np.array([empty if v is None else v for v in values], dtype=np.float64), None
-
-
-def _common_axis(streams: Sequence[Regular | Irregular | Static]) -> Axis:
-    """Union of the axes, in order of first appearance; positions of the first."""
-    axes = [s.axis for s in streams if s.axis is not None]
-    if not axes:
-        return Axis([], "misc")
-    first = axes[0]
-    if all(a.names == first.names for a in axes):
-        return first
-    rows: dict[str, tuple[str, Any]] = {}
-    for axis in axes:
-        for i, name in enumerate(axis.names):
-            where = np.full(3, np.nan) if axis.positions is None else axis.positions[i]
-            rows.setdefault(name, (axis.types[i], where))
-    frames = {a.frame for a in axes if a.frame is not None}
-    if len(frames) > 1:
-        raise DataError(f"Recordings use several coordinate frames {sorted(frames)}.")
-    return Axis(
-        list(rows),
-        [kind for kind, _ in rows.values()],
-        positions=np.stack([where for _, where in rows.values()]),
-        frame=frames.pop() if frames else None,
-        atlas=first.atlas,
-        reference=first.reference,
-    )
+    several = np.array([len(segments_of(s)) > 1 for s in streams])
+    beyond = np.array([int(rec.events.block.max(initial=-1)) + 1 for rec in recs])
+    return np.where(several[recording], segment + beyond[recording], -1)

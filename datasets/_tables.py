@@ -1,0 +1,63 @@
+"""Delimited text with one header line, as several data sets ship it."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from neuro.errors import FileError
+from neuro.typing import FloatArray
+
+__all__ = ["read_numbers", "read_rows"]
+
+
+def read_rows(path: Path, delimiter: str = "\t") -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table as text.
+
+    Raises
+    ------
+    FileError
+        If the file is empty, not text, or a row has another number of cells.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path.name}: not a text table ({error.reason}).") from None
+    rows = [line.split(delimiter) for line in lines if line.strip()]
+    if not rows:
+        raise FileError(f"{path.name}: the table is empty.")
+    header = [cell.strip().strip('"') for cell in rows[0]]
+    for number, row in enumerate(rows[1:], 2):
+        if len(row) != len(header):
+            raise FileError(
+                f"{path.name}, row {number}: {len(row)} cells, the header has {len(header)}. "
+                "The file may be truncated."
+            )
+    return header, rows[1:]
+
+
+def read_numbers(
+    path: Path, delimiter: str | None = "\t", *, header: bool = True, comments: str | None = None
+) -> tuple[list[str], FloatArray]:
+    """Header and values of a table of numbers, shape (rows, columns), float64.
+
+    Raises
+    ------
+    FileError
+        If the file is empty or a cell is not a number.
+    """
+    names: list[str] = []
+    try:
+        with path.open(encoding="utf-8") as stream:
+            if header:
+                names = [c.strip().strip('"') for c in stream.readline().split(delimiter)]
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # numpy only warns of an empty file
+                values = np.loadtxt(stream, delimiter=delimiter, comments=comments, ndmin=2)
+    except (ValueError, UserWarning) as error:
+        raise FileError(f"{path.name}: not a table of numbers ({str(error)[:120]}).") from None
+    if header and values.shape[1] != len(names):
+        raise FileError(
+            f"{path.name}: {values.shape[1]} columns of numbers under {len(names)} names."
+        )
+    return names, values
