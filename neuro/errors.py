@@ -23,7 +23,24 @@ __all__ = [
 
 
 class NeuroError(Exception):
-    """Base of all errors raised on purpose by this package."""
+    """Base of all errors raised on purpose by this package.
+
+    The text may quote a file that a stranger wrote, so it is shown without the
+    control characters that a terminal would obey.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if text.isprintable():
+            return text
+        return "".join(
+            c
+            if c.isprintable() or c == "\n"
+            else " "
+            if c.isspace()
+            else "\N{REPLACEMENT CHARACTER}"
+            for c in text
+        )
 
 
 class DataError(NeuroError, ValueError):

@@ -40,6 +40,19 @@ _MNE: dict[str, tuple[str, Modality, str, str]] = {
     "misc": ("misc", "physio", "au", "au"),
 }
 
+
+def stream_of_kind(kind: str) -> tuple[str, Modality]:
+    """Stream and modality that channels of one of MNE's types belong to.
+
+    Examples
+    --------
+    >>> stream_of_kind("ecog")
+    ('ieeg', 'ieeg')
+    """
+    name, modality, _, _ = _MNE.get(kind, _MNE["misc"])
+    return name, modality
+
+
 # (channel numbers, MNE's unit to ours) -> samples, scale, offset of a stream
 _Samples = Callable[[list[int], float], tuple[LazyArray, FloatArray | None, FloatArray | None]]
 
@@ -173,7 +186,7 @@ def _good_segments(raw: Any) -> Any:
     cuts = {0, n}
     for note in raw.annotations:
         kind = note["description"].upper()
-        start = note["onset"] - (first if raw.annotations.orig_time is not None else 0.0)
+        start = note["onset"] - first  # MNE counts from before a crop, dated or not
         a = int(np.clip(np.floor(start * sfreq + 1e-6), 0, n))
         b = int(np.clip(np.ceil((start + note["duration"]) * sfreq - 1e-6), a, n))
         if kind.startswith("BAD"):
@@ -194,7 +207,7 @@ _BORDERS = ("EDGE", "BOUNDARY")
 def _annotations(raw: Any) -> Events:
     skip = ("BAD", *_BORDERS)
     notes = [n for n in raw.annotations if not n["description"].upper().startswith(skip)]
-    first = raw.first_samp / raw.info["sfreq"] if raw.annotations.orig_time is not None else 0.0
+    first = raw.first_samp / raw.info["sfreq"]
     if not notes:
         return Events.empty()
     return Events.make(
