@@ -1,1 +1,60 @@
-"""Room."""
+"""Signals as plain arrays: filters, rates, references, spectra, HRF, bins.
+
+Time is the last axis. Whatever streams (``CausalFilter``, ``Resampler``,
+``CountSmoother``) has ``push(chunk)``, ``reset()``, ``state_dict()`` and
+``load_state_dict()``, and gives the same bits for any chunk size; the offline
+functions run on the same code. scipy loads on the first call that needs it.
+"""
+
+from neuro.signal.binning import (
+    CountSmoother,
+    bin_counts,
+    bin_index,
+    gaussian_taps,
+    smooth_counts,
+)
+from neuro.signal.filters import (
+    CausalFilter,
+    apply_filter,
+    bandpass,
+    filter_signal,
+    highpass,
+    lowpass,
+    notch,
+    settling_samples,
+)
+from neuro.signal.hrf import HRF_MODELS, DoubleGamma, convolve_hrf, double_gamma, hrf
+from neuro.signal.reference import apply_matrix, reference_matrix
+from neuro.signal.resample import Resampler, resample, resampled_ranges
+from neuro.signal.spectra import BANDS, band_power, burg, burg_spectrum, psd
+
+__all__ = [
+    "BANDS",
+    "HRF_MODELS",
+    "CausalFilter",
+    "CountSmoother",
+    "DoubleGamma",
+    "Resampler",
+    "apply_filter",
+    "apply_matrix",
+    "band_power",
+    "bandpass",
+    "bin_counts",
+    "bin_index",
+    "burg",
+    "burg_spectrum",
+    "convolve_hrf",
+    "double_gamma",
+    "filter_signal",
+    "gaussian_taps",
+    "highpass",
+    "hrf",
+    "lowpass",
+    "notch",
+    "psd",
+    "reference_matrix",
+    "resample",
+    "resampled_ranges",
+    "settling_samples",
+    "smooth_counts",
+]
