@@ -1,1 +1,51 @@
-"""Room."""
+"""Statistics a reviewer can trust: nulls, intervals, corrections.
+
+Pure functions on arrays; every random one takes ``seed``. The null tests keep
+their level on data without an effect, which the tests of this package measure.
+"""
+
+from neuro.stats.correlation import (
+    Correlation,
+    autocorrelation,
+    correlation_test,
+    effective_n,
+    pearson,
+)
+from neuro.stats.multiple import Discoveries, benjamini_hochberg, max_statistic
+from neuro.stats.resampling import (
+    Interval,
+    bca_levels,
+    bootstrap_interval,
+    paired_bootstrap,
+    permutation_p,
+    sign_flip_p,
+)
+from neuro.stats.surrogates import (
+    circular_shift,
+    other_subject,
+    permute_blocks,
+    permute_labels,
+    phase_randomise,
+)
+
+__all__ = [
+    "Correlation",
+    "Discoveries",
+    "Interval",
+    "autocorrelation",
+    "bca_levels",
+    "benjamini_hochberg",
+    "bootstrap_interval",
+    "circular_shift",
+    "correlation_test",
+    "effective_n",
+    "max_statistic",
+    "other_subject",
+    "paired_bootstrap",
+    "pearson",
+    "permutation_p",
+    "permute_blocks",
+    "permute_labels",
+    "phase_randomise",
+    "sign_flip_p",
+]
