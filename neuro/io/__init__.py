@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from neuro.io.fmri import read_nifti
     from neuro.io.fmriprep import read_fmriprep
     from neuro.io.nwb import read_nwb
-    from neuro.io.reader import formats, read
+    from neuro.io.reader import formats, known_suffixes, read
     from neuro.io.roi_table import read_roi_table
     from neuro.io.shards import load_shards, save_shards
     from neuro.io.spikes import from_spikes, read_spikes
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "formats": "reader",
     "from_spikes": "spikes",
+    "known_suffixes": "reader",
     "load": "store",
     "load_shards": "shards",
     "read": "reader",
@@ -45,6 +46,7 @@ _WHERE = {
 __all__ = [
     "formats",
     "from_spikes",
+    "known_suffixes",
     "load",
     "load_shards",
     "read",

@@ -31,6 +31,7 @@ __all__ = ["check_members", "extract_members", "near", "open_zip", "relative"]
 
 _ZIP_ERRORS = (
     OSError,
+    IndexError,  # of a member without a name
     ValueError,
     EOFError,
     MemoryError,

@@ -31,6 +31,9 @@ START_BYTES = 2 << 30
 _LEAST_BYTES = 512 << 20  # mne, pynwb and h5py together map 250 MiB on one thread
 _START_S = 60.0  # a cold disk and a busy machine; a warm start takes 0.3 s
 _GRACE_S = 5
+# A packed .set unpacks to five times its size, of which MNE holds eight copies: 37 measured.
+_MEMORY_PER_BYTE = 40
+_BYTES_PER_S = 4 << 20  # under half of the slowest walk measured, of a packed .set
 _LONGEST_REPLY = 1 << 20
 _WALKS_PER_CHILD = 1000  # foreign readers leak
 _MOST_VERDICTS = 4096
@@ -170,7 +173,8 @@ def check(path: PathLike, reader: str, *, timeout_s: float, memory_bytes: int) -
         )
     where = os.path.abspath(path)  # not the real path: side files lie beside the link
     status = os.stat(where) if os.path.isdir(where) else regular_file(path)[1]
-    memory = memory_bytes + 4 * status.st_size
+    memory = memory_bytes + _MEMORY_PER_BYTE * status.st_size
+    patience = timeout_s + status.st_size / _BYTES_PER_S
     key = (
         os.path.realpath(where),
         status.st_ino,
@@ -184,7 +188,7 @@ def check(path: PathLike, reader: str, *, timeout_s: float, memory_bytes: int) -
     try:
         verdict = _verdicts[key]
     except KeyError:
-        request = {"path": where, "reader": reader, "memory": memory, "timeout": timeout_s}
+        request = {"path": where, "reader": reader, "memory": memory, "timeout": patience}
         verdict = _walk(printable(os.path.basename(where), 120), request)
         if not os.path.isdir(where):  # a folder's times do not tell when a file in it changes
             _remember(key, verdict)
@@ -214,7 +218,7 @@ def _walk(name: str, request: dict[str, Any]) -> str | None:
             except _TookTooLong:
                 _stop()
                 return (
-                    f"'{name}' could not be read within {request['timeout']:g} s. The file is "
+                    f"'{name}' could not be read within {request['timeout']:.3g} s. The file is "
                     "damaged or hostile; if it is merely large, pass a longer timeout_s."
                 )
             except _ChildFailed as error:
@@ -226,7 +230,7 @@ def _walk(name: str, request: dict[str, Any]) -> str | None:
             except BaseException:  # Ctrl-C in the middle: question and answer are out of step
                 _stop()
                 raise
-        if child.walks >= _WALKS_PER_CHILD or reply.get("kind") == "MemoryError":
+        if child.walks >= _WALKS_PER_CHILD or reply["worn"] or reply.get("kind") == "MemoryError":
             _stop()
     if reply["ok"]:
         return None
@@ -309,6 +313,8 @@ def _answer(request: dict[str, Any], readers: dict[str, str]) -> dict[str, Any]:
         reply: dict[str, Any] = {"ok": True}
     except BaseException as error:  # SystemExit too: some reader may call exit
         _set_memory(None)  # room to say so
+        if lack := _lack_of_memory(error):
+            error = lack
         reply = {
             "ok": False,
             "ours": isinstance(error, NeuroError),
@@ -317,7 +323,27 @@ def _answer(request: dict[str, Any], readers: dict[str, str]) -> dict[str, Any]:
         }
     finally:
         signal.alarm(0)
+    # libraries of C may keep what a bad file made them take, which the next file would lack
+    reply["worn"] = _address_space() > request["memory"] // 2
     return reply
+
+
+def _address_space() -> int:
+    """Bytes of addresses that this process uses now; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as stream:
+            return int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _lack_of_memory(error: BaseException | None) -> MemoryError | None:
+    """The MemoryError that led to an error, if one did: the file need not be damaged then."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _main() -> None:

@@ -62,6 +62,7 @@ __all__ = [
 
 # What the child process may run. Closed: a file or a user never names a function.
 READERS: dict[str, str] = {
+    "cifti": "neuro.io.surface:walk_cifti",
     "hdf5": "neuro.io.safe:walk_hdf5",
     "mat": "neuro.io.eeg:walk_mat",
     "mne": "neuro.io.eeg:walk",
@@ -70,7 +71,7 @@ READERS: dict[str, str] = {
 
 
 def probe(
-    path: PathLike, reader: str, *, timeout_s: float = 30.0, memory_bytes: int = 2 << 30
+    path: PathLike, reader: str, *, timeout_s: float = 30.0, memory_bytes: int = 1 << 30
 ) -> None:
     """Walk a foreign file in a child process before this process opens it.
 
@@ -85,10 +86,10 @@ def probe(
     reader : str
         A key of :data:`READERS`.
     timeout_s : float
-        Longest the walk may take.
+        Longest the walk may take; a second is added for each 4 MiB of the file.
     memory_bytes : int
-        Address space the child may use, at least 512 MiB; four times the
-        file's size is added, since readers keep copies.
+        Address space the child may use, at least 512 MiB; 40 times the file's
+        size is added, since files are packed and readers keep copies.
 
     Raises
     ------

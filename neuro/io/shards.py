@@ -6,6 +6,7 @@ from pathlib import Path
 from neuro.data import Irregular, Recording, Regular
 from neuro.errors import DataError, DataUnavailableError, FileError
 from neuro.io import safe
+from neuro.io._files import blame
 from neuro.io.store import read_group, write_group
 from neuro.typing import PathLike
 
@@ -94,13 +95,15 @@ def load_shards(folder: PathLike) -> list[Recording]:
     out = []
     by_file: dict[str, list[str]] = {}
     for row in rows:
+        if not isinstance(row, dict) or not {"file", "key"} <= row.keys():
+            raise FileError(f"{_INDEX} in {folder.name!r} has a malformed row. Pack again.")
         name, key = str(row["file"]), str(row["key"])
         if Path(name).name != name:
             raise FileError(f"{_INDEX} names {name!r}, which leaves the folder.")
         by_file.setdefault(name, []).append(key)
     for name, keys in by_file.items():
         path = folder / name
-        with safe.open_hdf5(path) as file:
+        with safe.open_hdf5(path) as file, blame(path, "cannot be read", Exception):
             for key in keys:
                 if key not in file:
                     raise FileError(f"{name!r} lacks recording {key!r} that the index names.")

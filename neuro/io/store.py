@@ -34,8 +34,9 @@ from neuro.data import (
     Regular,
     Static,
 )
-from neuro.errors import DataError, FileError, NeuroError
+from neuro.errors import DataError, FileError
 from neuro.io import safe
+from neuro.io._files import blame, reason
 from neuro.typing import AnyArray, FloatArray, IntArray, PathLike
 
 __all__ = ["StoredArray", "load", "read_group", "save", "verify", "write_group"]
@@ -104,9 +105,10 @@ def write_group(group: Any, recording: Recording) -> None:
             _put_irregular(here, stream, digest)
         else:
             _put_static(here, stream, digest)
-    group.attrs["format"] = FORMAT
+    # fixed-length text: the heap that HDF5 keeps other text in can, damaged, hang the library
+    group.attrs["format"] = np.bytes_(FORMAT)
     group.attrs["format_version"] = VERSION
-    group.attrs["content_sha256"] = digest.hexdigest()
+    group.attrs["content_sha256"] = np.bytes_(digest.hexdigest())
 
 
 def _facts(rec: Recording) -> dict[str, Any]:
@@ -250,15 +252,16 @@ def load(path: PathLike, *, lazy: bool = True) -> Recording:
 
 def read_group(group: Any, path: Path, *, lazy: bool = True) -> Recording:
     """Read a recording from an open HDF5 file or group of the file `path`."""
-    _check_format(group, path)
+    with blame(path, "is not a readable HDF5 file", Exception):
+        _check_format(group, path)
     try:
         return _recording(group, path, lazy)
     except FileError:
         raise
-    except (NeuroError, KeyError, TypeError, ValueError, OSError, AttributeError) as error:
+    except Exception as error:  # h5py raises nearly every built-in one on damaged structures
         raise FileError(
-            f"{path.name!r} is marked as a recording but does not hold one: {error}. "
-            "Convert the source again with neuro convert."
+            f"{path.name!r} is marked as a recording but does not hold one: "
+            f"{reason(error, path)}. Convert the source again with neuro convert."
         ) from error
 
 
@@ -278,13 +281,13 @@ def verify(path: PathLike) -> None:
     path = Path(path)
     with safe.open_hdf5(path) as file:
         _check_format(file, path)
-        written = str(file.attrs.get("content_sha256", ""))
+        written = _attribute(file, "content_sha256")
     recording = load(path)
     copy = path.with_name(f".{path.name}.verify.h5")
     try:
         save(recording, copy)
         with safe.open_hdf5(copy) as file:
-            found = str(file.attrs["content_sha256"])
+            found = _attribute(file, "content_sha256")
     finally:
         copy.unlink(missing_ok=True)
     if found != written:
@@ -294,12 +297,17 @@ def verify(path: PathLike) -> None:
         )
 
 
+def _attribute(file: Any, name: str) -> str:
+    value = file.attrs.get(name, "")
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
 def _check_format(file: Any, path: Path) -> None:
-    kind, version = file.attrs.get("format"), file.attrs.get("format_version")
+    kind, version = _attribute(file, "format"), file.attrs.get("format_version")
     if kind != FORMAT:
         raise FileError(
-            f"{path.name!r} is HDF5 but not a stored recording (format {kind!r}). NWB files end "
-            "in .nwb; other HDF5 must be converted first."
+            f"{path.name!r} is HDF5 but not a stored recording (format {kind!r:.40}). NWB files "
+            "end in .nwb; other HDF5 must be converted first."
         )
     if not isinstance(version, int | np.integer) or version > VERSION:
         raise FileError(
@@ -444,17 +452,26 @@ class StoredArray:
 
     def _open(self) -> "_Tiles | Any":
         if self._pid != os.getpid():
-            file = safe.open_hdf5(self._path)
-            dataset = file[self._name]
-            if dataset.shape != self._shape or dataset.dtype != self._dtype:
-                file.close()
-                raise FileError(f"{self._path.name!r} has changed since it was opened. Load again.")
-            tiles = _Tiles.of(self._path, dataset)
-            self._source = dataset if tiles is None else tiles
-            if tiles is not None:
-                file.close()
+            with blame(self._path, "cannot be opened again", Exception):
+                self._source = self._reopened()
             self._pid = os.getpid()
         return self._source
+
+    def _reopened(self) -> "_Tiles | Any":
+        file = safe.open_hdf5(self._path)
+        dataset = file[self._name]
+        if dataset.shape != self._shape or dataset.dtype != self._dtype:
+            file.close()
+            raise FileError(f"{self._path.name!r} has changed since it was opened. Load again.")
+        tiles = _Tiles.of(self._path, dataset)
+        if tiles is None:
+            return dataset
+        file.close()
+        return tiles
+
+    def _read(self, source: Any, start: int, stop: int) -> AnyArray:
+        with blame(self._path, "cannot be read", Exception):
+            return np.asarray(source[:, start:stop])
 
     def __getitem__(self, key: Any) -> AnyArray:
         rows, times = key if isinstance(key, tuple) else (key, slice(None))
@@ -463,7 +480,7 @@ class StoredArray:
             return self[rows, slice(start, stop)][:, ::step]
         source = self._open()
         if not isinstance(source, _Tiles):
-            return np.asarray(source[:, start:stop])[rows]
+            return np.asarray(self._read(source, start, stop)[rows])
         out = np.empty((self._shape[0], max(0, stop - start)), dtype=self._dtype)
         source.copy(start, stop, out)
         return out if isinstance(rows, slice) and rows == slice(None) else out[rows]
@@ -489,7 +506,7 @@ class StoredArray:
             if isinstance(source, _Tiles):
                 source.copy(start, start + n_times, out[row])
             else:
-                out[row] = source[:, start : start + n_times]
+                out[row] = self._read(source, start, start + n_times)
 
 
 class _Tiles:

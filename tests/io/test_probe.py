@@ -218,7 +218,7 @@ def test_memory_is_limited_by_argument_and_size(walks, file):
     assert "needs more than 1 GiB of memory" in text
     assert "larger memory_bytes" in text
     file.write_bytes(bytes(1000))
-    assert f"ValueError: {(1 << 30) + 4000} 1)" in message(file, "settings", memory_bytes=1 << 30)
+    assert f"ValueError: {(1 << 30) + 40_000} 1)" in message(file, "settings", memory_bytes=1 << 30)
 
 
 def test_a_walk_cannot_write(walks, file):
