@@ -22,6 +22,10 @@ if __name__ == "datasets":  # pragma: no cover - tested in a subprocess
     _sys.modules["datasets"] = _real
     _spec.loader.exec_module(_real)
 else:
+    from neuro.datasets import synthetic as synthetic
+    from neuro.datasets._audit import Audit as Audit
+    from neuro.datasets._audit import Finding as Finding
+    from neuro.datasets._audit import audit as audit
     from neuro.datasets._cards import Card as Card
     from neuro.datasets._cards import mismatches as mismatches
     from neuro.datasets._fetch import available as available
@@ -31,4 +35,17 @@ else:
     from neuro.datasets._registry import load as load
     from neuro.datasets._registry import names as list
 
-    __all__ = ["Card", "available", "cache_dir", "get", "info", "list", "load", "mismatches"]
+    __all__ = [
+        "Audit",
+        "Card",
+        "Finding",
+        "audit",
+        "available",
+        "cache_dir",
+        "get",
+        "info",
+        "list",
+        "load",
+        "mismatches",
+        "synthetic",
+    ]

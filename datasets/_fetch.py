@@ -21,7 +21,7 @@ from neuro.datasets._cards import Card, Source, card_names, load_card
 from neuro.errors import DataUnavailableError, FileError
 from neuro.typing import PathLike
 
-__all__ = ["cache_dir", "find_files", "get", "sha256_of"]
+__all__ = ["available", "cache_dir", "find_files", "get", "sha256_of"]
 
 _EMBEDDED = Path(__file__).parent / "embedded"
 _TIMEOUT_S = 1800  # an archive of 60 MB at 35 kB/s

@@ -1,0 +1,12 @@
+"""Simulators with known truth: one call gives recordings and what made them.
+
+Everything made here is marked as such: ``recording.dataset`` begins with
+``"synthetic_"``, so that no report can pass it off as measured.
+"""
+
+from neuro.datasets.synthetic._eeg import eeg
+from neuro.datasets.synthetic._fmri_roi import fmri_roi
+from neuro.datasets.synthetic._simulation import Simulation
+from neuro.datasets.synthetic._spikes import spikes
+
+__all__ = ["Simulation", "eeg", "fmri_roi", "spikes"]
