@@ -1,3 +1,13 @@
+"""One name for every published system; build, describe, load.
+
+>>> import neuro
+>>> "patch_mae" in neuro.models.list()
+True
+
+Importing this package does not import torch: a model's file is loaded when it
+is first asked for.
+"""
+
 if __name__ == "models":  # pragma: no cover - tested in a subprocess
     # The repository root is on the path (editable install, or Python started
     # there) and would shadow any real distribution called "models".
@@ -9,7 +19,17 @@ if __name__ == "models":  # pragma: no cover - tested in a subprocess
     _elsewhere = [p for p in _sys.path if not _pathlib.Path(p or ".", "pyproject.toml").exists()]
     _spec = _machinery.PathFinder.find_spec("models", _elsewhere)
     if _spec is None or _spec.loader is None:
-        raise ModuleNotFoundError("No module named 'models'; this folder is 'neuro.models'.", name="models")
+        raise ModuleNotFoundError(
+            "No module named 'models'; this folder is 'neuro.models'.", name="models"
+        )
     _real = _util.module_from_spec(_spec)
     _sys.modules["models"] = _real
     _spec.loader.exec_module(_real)
+else:
+    from neuro.models._registry import ModelInfo as ModelInfo
+    from neuro.models._registry import create as create
+    from neuro.models._registry import info as info
+    from neuro.models._registry import load as load
+    from neuro.models._registry import names as list
+
+    __all__ = ["ModelInfo", "create", "info", "list", "load"]
