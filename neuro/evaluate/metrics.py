@@ -1,0 +1,491 @@
+"""Metrics: a direction, a chance level, and fast values under resampling.
+
+The value itself is scikit-learn's where scikit-learn has the metric. A
+bootstrap needs it thousands of times on reweighted data, so every metric also
+offers `prepare`, which does the work that does not depend on the weights
+once; tests hold the two together.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neuro.errors import ConfigError, DataError, did_you_mean
+from neuro.evaluate.task import Kind, Predicted, Task
+from neuro.typing import AnyArray, FloatArray, IntArray
+
+__all__ = ["METRICS", "Metric", "Resampled", "metrics_for"]
+
+# (n_draws, n_units) times each unit was drawn -> (n_draws,) values
+Resampled = Callable[[FloatArray], FloatArray]
+_Value = Callable[[AnyArray, Predicted, Task], float]
+_Prepare = Callable[[AnyArray, Predicted, Task, IntArray, int], Resampled]
+# values held at once while resampling: 16 M float64 = 128 MB
+_AT_ONCE = 16_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """One way to score predictions.
+
+    Parameters
+    ----------
+    name : str
+        As in the results table.
+    kind : str
+        The kind of task it serves.
+    higher_is_better : bool
+        Direction.
+    pooled : bool
+        Whether predictions of several folds may be put together first.
+        Correlations and rank metrics must not be: they would also measure
+        how the folds' predictions are scaled against each other.
+    chance : callable(y, task) -> float or None
+        What a decoder without information scores; None if no such number.
+    value : callable(y, predicted, task) -> float
+        The score.
+    prepare : callable(y, predicted, task, unit, n_units) -> callable
+        The score as a function of how often each unit was drawn.
+    bounds : (float, float)
+        Least and greatest possible value.
+    label : str
+        For axes and tables; holds the unit where there is one.
+    """
+
+    name: str
+    kind: Kind
+    higher_is_better: bool
+    pooled: bool
+    chance: Callable[[AnyArray, Task], float | None]
+    value: _Value
+    prepare: _Prepare
+    bounds: tuple[float, float]
+    label: str
+
+    def better(self, a: float, b: float) -> float:
+        """By how much `a` is better than `b`; negative if worse."""
+        return a - b if self.higher_is_better else b - a
+
+
+def metrics_for(task: Task, names: "list[str] | tuple[str, ...] | None" = None) -> list[Metric]:
+    """Metrics of a task, the primary one first.
+
+    Parameters
+    ----------
+    task : Task
+        What is predicted.
+    names : sequence of str, optional
+        The standard ones if omitted.
+
+    Returns
+    -------
+    list of Metric
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown or belongs to another kind of task.
+
+    Examples
+    --------
+    >>> [m.name for m in metrics_for(Task("classification", classes=("a", "b")))]
+    ['balanced_accuracy', 'accuracy', 'auroc']
+    """
+    if names is None:
+        names = {
+            "classification": ["balanced_accuracy", "accuracy", "auroc"],
+            "regression": ["r", "r2", "mae"],
+            "circular": ["median_angular_error", "mean_angular_error"],
+        }[task.kind]
+    known = {name: m for name, m in METRICS.items() if m.kind == task.kind}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"No metric {name!r} for {task.kind}. {did_you_mean(name, known)}")
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+# ---- classes ------------------------------------------------------------------
+
+
+def _from_confusion(rate: Callable[[FloatArray], FloatArray]) -> _Prepare:
+    """Metric that depends on the confusion matrix only, (draws, true, said)."""
+
+    def prepare(
+        y: AnyArray, said: Predicted, task: Task, unit: IntArray, n_units: int
+    ) -> Resampled:
+        k = task.n_classes
+        table = np.zeros((n_units, k * k))
+        np.add.at(table, (unit, y * k + said.label), 1.0)
+        return lambda counts: rate((counts @ table).reshape(len(counts), k, k))
+
+    return prepare
+
+
+def _accuracy(m: FloatArray) -> FloatArray:
+    return np.asarray(np.trace(m, axis1=1, axis2=2) / np.maximum(m.sum((1, 2)), 1))
+
+
+def _balanced_accuracy(m: FloatArray) -> FloatArray:
+    total = m.sum(2)
+    recall = np.diagonal(m, axis1=1, axis2=2) / np.maximum(total, 1)
+    return np.asarray(recall.sum(1) / np.maximum((total > 0).sum(1), 1))
+
+
+def _kappa(m: FloatArray) -> FloatArray:
+    n = np.maximum(m.sum((1, 2)), 1)
+    agreed = np.trace(m, axis1=1, axis2=2) / n
+    by_luck = (m.sum(1) * m.sum(2)).sum(1) / n**2
+    return np.asarray((agreed - by_luck) / np.where(by_luck < 1, 1 - by_luck, 1.0))
+
+
+def _f1_weighted(m: FloatArray) -> FloatArray:
+    hit, true, said = np.diagonal(m, axis1=1, axis2=2), m.sum(2), m.sum(1)
+    f1 = 2 * hit / np.maximum(true + said, 1)
+    return np.asarray((f1 * true).sum(1) / np.maximum(true.sum(1), 1))
+
+
+def _sk_balanced_accuracy(y: AnyArray, said: Predicted, task: Task) -> float:
+    from sklearn.metrics import recall_score
+
+    # sklearn's balanced_accuracy_score warns when a class is predicted that the
+    # test part lacks; the mean recall over the classes present is the same number
+    present = np.unique(y)
+    recall = recall_score(y, said.label, labels=present, average="macro", zero_division=0.0)
+    return float(recall)
+
+
+def _sk_accuracy(y: AnyArray, said: Predicted, task: Task) -> float:
+    from sklearn.metrics import accuracy_score
+
+    return float(accuracy_score(y, said.label))
+
+
+def _sk_kappa(y: AnyArray, said: Predicted, task: Task) -> float:
+    from sklearn.metrics import cohen_kappa_score
+
+    if len(np.unique(np.concatenate([y, said.label]))) == 1:
+        return 0.0  # all one class on both sides: nothing beyond luck
+    return float(cohen_kappa_score(y, said.label, labels=np.arange(task.n_classes)))
+
+
+def _sk_f1(y: AnyArray, said: Predicted, task: Task) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(y, said.label, average="weighted", zero_division=0.0))
+
+
+def _scores(said: Predicted, task: Task) -> FloatArray:
+    """Score of each class, (n, n_classes); the labels themselves if there are none."""
+    if said.score is not None:
+        return said.score
+    return np.asarray(np.eye(task.n_classes)[said.label])
+
+
+def _ranked_classes(task: Task) -> list[int]:
+    return [1] if task.n_classes == 2 else list(range(task.n_classes))
+
+
+def _by_rank(area: Callable[[FloatArray, FloatArray], FloatArray]) -> _Prepare:
+    """Mean over classes of an area computed from weights sorted by score."""
+
+    def prepare(
+        y: AnyArray, said: Predicted, task: Task, unit: IntArray, n_units: int
+    ) -> Resampled:
+        score = _scores(said, task)
+        plans = []
+        for c in _ranked_classes(task):
+            order = np.argsort(score[:, c], kind="stable")
+            edges = np.flatnonzero(np.diff(score[order, c], prepend=-np.inf) > 0)
+            plans.append((order, edges, y[order] == c))
+
+        def resampled(counts: FloatArray) -> FloatArray:
+            out = np.zeros(len(counts))
+            step = max(1, _AT_ONCE // max(1, len(y)))
+            for a in range(0, len(counts), step):
+                values = []
+                for order, edges, positive in plans:
+                    weight = counts[a : a + step, unit[order]]
+                    pos = np.add.reduceat(weight * positive, edges, axis=1)
+                    neg = np.add.reduceat(weight * ~positive, edges, axis=1)
+                    values.append(area(pos, neg))
+                out[a : a + step] = np.mean(values, axis=0)
+            return out
+
+        return resampled
+
+    return prepare
+
+
+def _auroc(pos: FloatArray, neg: FloatArray) -> FloatArray:
+    total = pos.sum(1) * neg.sum(1)
+    below = np.cumsum(neg, axis=1) - neg / 2  # ties count half
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(total > 0, (pos * below).sum(1) / total, np.nan))
+
+
+def _auprc(pos: FloatArray, neg: FloatArray) -> FloatArray:
+    pos, neg = pos[:, ::-1], neg[:, ::-1]
+    hits = np.cumsum(pos, axis=1)
+    precision = hits / np.maximum(hits + np.cumsum(neg, axis=1), 1e-12)
+    total = pos.sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(total > 0, (pos * precision).sum(1) / total, np.nan))
+
+
+def _need_all_classes(y: AnyArray, task: Task, name: str) -> None:
+    absent = [task.classes[c] for c in range(task.n_classes) if not (y == c).any()]
+    if absent:
+        raise DataError(
+            f"{name} is not defined: no test window of class {absent[0]!r} in this fold. Use "
+            "balanced_accuracy, or fewer folds."
+        )
+
+
+def _sk_auroc(y: AnyArray, said: Predicted, task: Task) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    _need_all_classes(y, task, "auroc")
+    score = _scores(said, task)
+    return float(np.mean([roc_auc_score(y == c, score[:, c]) for c in _ranked_classes(task)]))
+
+
+def _sk_auprc(y: AnyArray, said: Predicted, task: Task) -> float:
+    from sklearn.metrics import average_precision_score
+
+    _need_all_classes(y, task, "auprc")
+    s = _scores(said, task)
+    return float(np.mean([average_precision_score(y == c, s[:, c]) for c in _ranked_classes(task)]))
+
+
+def _largest_share(y: AnyArray, task: Task) -> float:
+    return float(np.bincount(y, minlength=task.n_classes).max() / len(y))
+
+
+def _positive_share(y: AnyArray, task: Task) -> float:
+    return float(np.mean([(y == c).mean() for c in _ranked_classes(task)]))
+
+
+# ---- values -------------------------------------------------------------------
+
+
+def _columns(y: AnyArray, said: Predicted) -> tuple[FloatArray, FloatArray]:
+    n = len(y)
+    return y.reshape(n, -1).astype(np.float64), said.label.reshape(n, -1).astype(np.float64)
+
+
+def _from_moments(rate: Callable[..., FloatArray]) -> _Prepare:
+    """Metric of weighted sums: n, y, p, yy, pp, yp, |y - p| (draws, targets)."""
+
+    def prepare(
+        y: AnyArray, said: Predicted, task: Task, unit: IntArray, n_units: int
+    ) -> Resampled:
+        a, p = _columns(y, said)
+        # centred first: the sums below then lose no digits to a large mean
+        shift = a.mean(0)
+        u, v = a - shift, p - shift
+        terms = np.stack([np.ones_like(u), u, v, u * u, v * v, u * v, np.abs(u - v)])
+        sums = np.zeros((n_units, *terms.shape[::2]))
+        np.add.at(sums, unit, terms.transpose(1, 0, 2))
+        flat = sums.reshape(n_units, -1)
+        scale = (np.sqrt((u * u).mean(0)), np.sqrt((v * v).mean(0)))
+
+        def resampled(counts: FloatArray) -> FloatArray:
+            return rate(
+                *(counts @ flat).reshape(len(counts), *sums.shape[1:]).swapaxes(0, 1), scale
+            )
+
+        return resampled
+
+    return prepare
+
+
+def _r(
+    n: FloatArray,
+    y: FloatArray,
+    p: FloatArray,
+    yy: FloatArray,
+    pp: FloatArray,
+    yp: FloatArray,
+    _: FloatArray,
+    scale: tuple[FloatArray, FloatArray],
+) -> FloatArray:
+    n = np.maximum(n, 1e-12)
+    var_y, var_p = yy / n - (y / n) ** 2, pp / n - (p / n) ** 2
+    # rounding leaves a constant column a variance of 1e-16 of its scale
+    constant = (var_y <= 1e-12 * scale[0] ** 2) | (var_p <= 1e-12 * scale[1] ** 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = (yp / n - y * p / n**2) / np.sqrt(np.maximum(var_y * var_p, 0))
+    return np.asarray(np.where(constant, 0.0, r).mean(1))
+
+
+def _r2(
+    n: FloatArray,
+    y: FloatArray,
+    p: FloatArray,
+    yy: FloatArray,
+    pp: FloatArray,
+    yp: FloatArray,
+    _: FloatArray,
+    scale: tuple[FloatArray, FloatArray],
+) -> FloatArray:
+    total = yy - y**2 / np.maximum(n, 1e-12)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r2 = 1 - (yy - 2 * yp + pp) / total
+    return np.asarray(np.where(total > 1e-12 * scale[0] ** 2, r2, np.nan).mean(1))
+
+
+def _mae(n: FloatArray, *rest: Any) -> FloatArray:
+    return np.asarray((rest[5] / np.maximum(n, 1e-12)).mean(1))
+
+
+def correlation(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Pearson r of each pair of columns; 0 where a column is constant."""
+    a, b = a - a.mean(0), b - b.mean(0)
+    size = np.sqrt((a * a).sum(0) * (b * b).sum(0))
+    flat = (np.ptp(a, axis=0) <= 1e-12) | (np.ptp(b, axis=0) <= 1e-12) | (size == 0)
+    return np.asarray(np.where(flat, 0.0, (a * b).sum(0) / np.where(flat, 1.0, size)))
+
+
+def _value_r(y: AnyArray, said: Predicted, task: Task) -> float:
+    if len(y) < 3:
+        raise DataError(f"r is not defined on {len(y)} test windows; use fewer folds, or mae.")
+    return float(correlation(*_columns(y, said)).mean())
+
+
+def _sk_r2(y: AnyArray, said: Predicted, task: Task) -> float:
+    from sklearn.metrics import r2_score
+
+    a, p = _columns(y, said)
+    if len(y) < 2 or (np.ptp(a, axis=0) == 0).any():
+        raise DataError(
+            "r2 is not defined where the target does not vary in a fold's test part; use mae, or "
+            "a split that keeps several values together."
+        )
+    return float(r2_score(a, p))
+
+
+def _sk_mae(y: AnyArray, said: Predicted, task: Task) -> float:
+    from sklearn.metrics import mean_absolute_error
+
+    return float(mean_absolute_error(*_columns(y, said)))
+
+
+# ---- angles -------------------------------------------------------------------
+
+
+def angular_error(y: AnyArray, said: AnyArray, task: Task) -> FloatArray:
+    """Least distance on the circle in degrees, whatever the target's unit, shape (n,)."""
+    apart = np.abs(task.wrapped(np.asarray(said) - np.asarray(y)))
+    return np.asarray(apart * 360.0 / task.period)
+
+
+def _median_error(y: AnyArray, said: Predicted, task: Task) -> float:
+    return float(np.median(angular_error(y, said.label, task)))
+
+
+def _mean_error(y: AnyArray, said: Predicted, task: Task) -> float:
+    return float(angular_error(y, said.label, task).mean())
+
+
+def _prepare_median(
+    y: AnyArray, said: Predicted, task: Task, unit: IntArray, n_units: int
+) -> Resampled:
+    error = angular_error(y, said.label, task)
+    order = np.argsort(error, kind="stable")
+    error, unit = error[order], unit[order]
+
+    def resampled(counts: FloatArray) -> FloatArray:
+        out = np.zeros(len(counts))
+        step = max(1, _AT_ONCE // max(1, len(error)))
+        for a in range(0, len(counts), step):
+            cum = np.cumsum(counts[a : a + step, unit], axis=1)
+            half = cum[:, -1:] / 2
+            low = np.argmax(cum >= half - 1e-9, axis=1)
+            high = np.argmax(cum > half + 1e-9, axis=1)
+            out[a : a + step] = (error[low] + error[high]) / 2
+        return out
+
+    return resampled
+
+
+def _prepare_mean(
+    y: AnyArray, said: Predicted, task: Task, unit: IntArray, n_units: int
+) -> Resampled:
+    total = np.bincount(unit, weights=angular_error(y, said.label, task), minlength=n_units)
+    n = np.bincount(unit, minlength=n_units).astype(np.float64)
+    return lambda counts: np.asarray((counts @ total) / np.maximum(counts @ n, 1e-12))
+
+
+def _quarter(y: AnyArray, task: Task) -> float:
+    # a guess that is uniform on the circle errs by 0 to 180 degrees, evenly
+    return 90.0
+
+
+def _zero(y: AnyArray, task: Task) -> float:
+    return 0.0
+
+
+def _half(y: AnyArray, task: Task) -> float:
+    return 0.5
+
+
+def _even(y: AnyArray, task: Task) -> float:
+    return 1.0 / task.n_classes
+
+
+def _unknown(y: AnyArray, task: Task) -> None:
+    return None
+
+
+_INF = float("inf")
+METRICS: dict[str, Metric] = {
+    m.name: m
+    for m in (
+        Metric(
+            "balanced_accuracy", "classification", True, True, _even, _sk_balanced_accuracy,
+            _from_confusion(_balanced_accuracy), (0, 1), "balanced accuracy",
+        ),
+        Metric(
+            "accuracy", "classification", True, True, _largest_share, _sk_accuracy,
+            _from_confusion(_accuracy), (0, 1), "accuracy",
+        ),
+        Metric(
+            "kappa", "classification", True, True, _zero, _sk_kappa,
+            _from_confusion(_kappa), (-1, 1), "Cohen's kappa",
+        ),
+        Metric(
+            "f1_weighted", "classification", True, True, _unknown, _sk_f1,
+            _from_confusion(_f1_weighted), (0, 1), "weighted F1",
+        ),
+        Metric(
+            "auroc", "classification", True, False, _half, _sk_auroc,
+            _by_rank(_auroc), (0, 1), "area under the ROC curve",
+        ),
+        Metric(
+            "auprc", "classification", True, False, _positive_share, _sk_auprc,
+            _by_rank(_auprc), (0, 1), "average precision",
+        ),
+        Metric(
+            "r", "regression", True, False, _zero, _value_r,
+            _from_moments(_r), (-1, 1), "Pearson r",
+        ),
+        Metric(
+            "r2", "regression", True, False, _zero, _sk_r2,
+            _from_moments(_r2), (-_INF, 1), "R²",
+        ),
+        Metric(
+            "mae", "regression", False, True, _unknown, _sk_mae,
+            _from_moments(_mae), (0, _INF), "mean absolute error",
+        ),
+        Metric(
+            "median_angular_error", "circular", False, True, _quarter, _median_error,
+            _prepare_median, (0, 180), "median angular error (degrees)",
+        ),
+        Metric(
+            "mean_angular_error", "circular", False, True, _quarter, _mean_error,
+            _prepare_mean, (0, 180), "mean angular error (degrees)",
+        ),
+    )
+}  # fmt: skip
