@@ -1,28 +1,19 @@
 """Every command, its options and its exit code."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from neuro.errors import (
-    ConfigError,
-    DataError,
-    DataUnavailableError,
-    FileError,
-    MissingDependencyError,
-    NeuroError,
-)
+from neuro.cli._guard import Guarded, remember_json
 
 __all__ = ["app", "run"]
 
-# 0 done, 1 the work failed, 2 bad usage or bad input
-_BAD_INPUT = (ConfigError, DataError, DataUnavailableError, FileError, MissingDependencyError)
-
 app = typer.Typer(
     name="neuro",
+    cls=Guarded,
     help="EEG, fMRI and spikes through modern models: one checked tensor, honest scores.",
+    epilog="Exit codes: 0 done, 1 the work failed, 2 bad usage or bad input.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -32,35 +23,34 @@ models_app = typer.Typer(no_args_is_help=True, help="List and describe models.")
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(models_app, name="models")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print JSON instead of tables.", callback=remember_json, is_eager=True
+    ),
+]
 Unit = Annotated[str | None, typer.Option(help="True unit of the file's numbers, e.g. uV.")]
 Tr = Annotated[float | None, typer.Option(help="Repetition time of fMRI in seconds.")]
 Atlas = Annotated[Path | None, typer.Option(help="Atlas image that turns a volume into regions.")]
-Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Read = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--read",
+        metavar="NAME=VALUE",
+        help="Any other argument of neuro.read, e.g. subject=01, mask=all, sfreq=256, key=rest.",
+    ),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(help="Folder with your own copy of a data set that is not fetched."),
+]
+Out = Annotated[Path, typer.Option("--out", file_okay=False, help="Folder to write to.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
 
 def run() -> None:
-    """Run the command line and turn errors into one line and an exit code."""
-    from neuro.cli._show import problems
-
-    try:
-        app()
-    except NeuroError as error:
-        problems.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
-        sys.exit(2 if isinstance(error, _BAD_INPUT) else 1)
-    except KeyboardInterrupt:
-        problems.print("interrupted")
-        sys.exit(1)
-    except OSError as error:
-        problems.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
-        sys.exit(1)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    """Run the command line; see :class:`neuro.cli._guard.Guarded` for its exit codes."""
+    app()
 
 
 # ---- recordings ----------------------------------------------------------------
@@ -72,15 +62,16 @@ def info(
     unit: Unit = None,
     tr: Tr = None,
     atlas: Atlas = None,
+    read: Read = None,
     as_json: Json = False,
 ) -> None:
     """Show what a file holds: streams, units, rates, channels, events, defects."""
+    from neuro.cli._show import show_json
+    from neuro.cli._sources import reading_options
     from neuro.cli.recordings import describe, print_description
 
-    facts = describe(file, unit=unit, tr=tr, atlas=atlas)
+    facts = describe(file, reading_options(read or [], unit=unit, tr=tr, atlas=atlas))
     if as_json:
-        from neuro.cli._show import show_json
-
         show_json(facts)
     else:
         print_description(facts)
@@ -93,21 +84,24 @@ def convert(
     unit: Unit = None,
     tr: Tr = None,
     atlas: Atlas = None,
-    jobs: Annotated[int, typer.Option(help="Files converted at a time.")] = 1,
-    shards: Annotated[bool, typer.Option(help="Pack the result into shards of 1 GB.")] = False,
+    read: Read = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Files converted at a time.")] = 1,
+    shards: Annotated[
+        bool, typer.Option("--shards", help="Pack the result into 1 GB files.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Turn recordings of any known format into the fast, checked .h5 store.
 
-    Files converted before from the same source are left as they are; a file
-    that cannot be converted is reported and the others go on.
+    Files converted before from the same bytes with the same options are left
+    as they are; a file that cannot be converted is reported and the others go
+    on.
     """
-    from neuro.cli.recordings import convert_all
+    from neuro.cli._sources import reading_options
+    from neuro.cli.converting import convert_all
 
-    failed = convert_all(
-        sources, out, unit=unit, tr=tr, atlas=atlas, jobs=jobs, shards=shards, as_json=as_json
-    )
-    if failed:
+    options = reading_options(read or [], unit=unit, tr=tr, atlas=atlas)
+    if convert_all(sources, out, options, jobs=jobs, shards=shards, as_json=as_json):
         raise typer.Exit(1)
 
 
@@ -131,22 +125,30 @@ def datasets_info(name: str, as_json: Json = False) -> None:
 
 
 @datasets_app.command("get")
-def datasets_get(names: list[str]) -> None:
+def datasets_get(names: list[str], as_json: Json = False) -> None:
     """Fetch data sets into the cache (moved by the variable NEURO_DATA)."""
     from neuro.cli.catalogue import get_datasets
 
-    get_datasets(names)
+    if not get_datasets(names, as_json):
+        raise typer.Exit(1)
 
 
 @datasets_app.command("audit")
 def datasets_audit(
     source: Annotated[str, typer.Argument(help="A data set's name, a file or a folder.")],
+    unit: Unit = None,
+    tr: Tr = None,
+    atlas: Atlas = None,
+    read: Read = None,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Look for wrong identities, clocks, units, TRs and axes; exit 1 if any is found."""
+    from neuro.cli._sources import reading_options
     from neuro.cli.catalogue import audit_source
 
-    if not audit_source(source, as_json):
+    options = reading_options(read or [], unit=unit, tr=tr, atlas=atlas)
+    if not audit_source(source, options, root=root, as_json=as_json):
         raise typer.Exit(1)
 
 
@@ -159,7 +161,10 @@ def models_ls(as_json: Json = False) -> None:
 
 
 @models_app.command("info")
-def models_info(name: str, as_json: Json = False) -> None:
+def models_info(
+    name: Annotated[str, typer.Argument(help="A model's name, or a run or checkpoint folder.")],
+    as_json: Json = False,
+) -> None:
     """Show a model's card, or what a checkpoint folder holds."""
     from neuro.cli.catalogue import model_info
 
@@ -178,45 +183,66 @@ def train(
     length_s: Annotated[float | None, typer.Option(help="Window length in seconds.")] = None,
     step_s: Annotated[float | None, typer.Option(help="Step from window to window.")] = None,
     bin_s: Annotated[float | None, typer.Option(help="Bin width for spikes, seconds.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FACT=VALUE", help="Only recordings with this fact: run=train, subject=01,02."
+        ),
+    ] = None,
     preset: Annotated[str, typer.Option(help="paper, default or tiny.")] = "default",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Configuration, as name=value.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Field of the model's configuration."),
     ] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 1000,
     batch_size: Annotated[int, typer.Option(help="Windows a step, over all processes.")] = 64,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
     valid_by: Annotated[
-        str | None, typer.Option(help="Hold out a tenth by subject, run, block or time.")
+        str | None,
+        typer.Option(help="Hold out a tenth by subject, session, run, recording, block or time."),
+    ] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(help="Steps from checkpoint to checkpoint.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes that read data.")] = 0,
     precision: Annotated[str, typer.Option(help="no or bf16.")] = "no",
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
     unit: Unit = None,
     tr: Tr = None,
+    atlas: Atlas = None,
+    read: Read = None,
+    root: Root = None,
     seed: Seed = 0,
+    as_json: Json = False,
 ) -> None:
     """Train a model on recordings; started again, it resumes.
 
     On several GPUs: torchrun --nproc_per_node N -m neuro.cli train …
     """
-    from neuro.cli.training import train_model
+    from neuro.cli._sources import reading_options, recordings_of
+    from neuro.cli.training import settings, train_model
 
+    config = settings(set_ or [])  # a typing error is told before hours of reading
+    options = reading_options(read or [], unit=unit, tr=tr, atlas=atlas)
     train_model(
         model,
-        data,
+        recordings_of(data, options, root=root, where=where or []),
         out,
         window={"stream": stream, "length_s": length_s, "step_s": step_s, "bin_s": bin_s},
         preset=preset,
-        settings=set_ or [],
+        config=config,
         fit={
             "steps": steps,
             "batch_size": batch_size,
             "lr": lr,
+            "checkpoint_every": checkpoint_every,
             "num_workers": workers,
             "precision": precision,
+            "device": device,
             "seed": seed,
         },
         valid_by=valid_by,
-        reading={"unit": unit, "tr": tr},
+        as_json=as_json,
     )
 
 
@@ -235,8 +261,12 @@ def evaluate(
 @app.command()
 def demo(
     out: Out = Path("demo_report"),
-    synthetic: Annotated[bool, typer.Option(help="Use simulators instead of real data.")] = False,
-    quick: Annotated[bool, typer.Option(help="A tenth of the training, to try it out.")] = False,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Use simulators instead of real data.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A tenth of the training, to try it out.")
+    ] = False,
     seed: Seed = 0,
 ) -> None:
     """Three recordings, one network on each, an honest report: under six minutes."""

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import warnings
+from pathlib import Path
 from typing import Any
 
 from neuro.cli._show import console, show_json, table
@@ -78,17 +79,27 @@ def _remedy(package: str, distribution: str, error: Exception) -> str:
 
 
 def _machine() -> dict[str, Any]:
-    import torch
-
+    import neuro
     from neuro.datasets import cache_dir
 
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {
-        "neuro": importlib.metadata.version("neuro-fm"),
+    facts: dict[str, Any] = {
+        "neuro": neuro.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count() or 0,
-        "torch threads": torch.get_num_threads(),
-        "GPUs": ", ".join(gpus) or "none",
-        "data cache": str(cache_dir()),
+        "data cache": _without_home(cache_dir()),
     }
+    try:
+        import torch
+    except Exception:  # told with its remedy among the packages
+        return facts
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return facts | {"torch threads": torch.get_num_threads(), "GPUs": ", ".join(gpus) or "none"}
+
+
+def _without_home(path: Path) -> str:
+    """A path that can be pasted into a public question: the home folder names a person."""
+    try:
+        return str(Path("~") / path.relative_to(Path.home()))
+    except ValueError:
+        return str(path)

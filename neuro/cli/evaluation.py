@@ -1,0 +1,251 @@
+"""``neuro evaluate``: a YAML file in, a report out."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from neuro import models
+from neuro.cli._show import clean, console, show_json
+from neuro.cli._sources import recordings_of
+from neuro.cli.catalogue import load_model
+from neuro.cli.training import cut
+from neuro.data import Windows
+from neuro.errors import ConfigError, did_you_mean
+from neuro.io import safe
+
+__all__ = ["EvaluationConfig", "TrainedInside", "evaluate_config", "load_config"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _StreamLabel(_Strict):
+    stream: str
+    circular: bool = False
+
+
+class _Window(_Strict):
+    stream: str | None = None
+    length_s: float | None = Field(default=None, gt=0)
+    step_s: float | None = Field(default=None, gt=0)
+    bin_s: float | None = Field(default=None, gt=0)
+    align: str | list[str] | None = None
+    offset_s: float = 0.0
+    label: str | _StreamLabel
+    classes: list[str] | None = None
+
+
+class _Split(_Strict):
+    by: str
+    n: int | Literal["leave-one-out"] | None = None
+    test: float | str | list[str] | None = None
+    gap_s: float = 0.0
+    seed: int = 0
+
+
+class _Training(_Strict):
+    train: str
+    preset: str = "default"
+    steps: int = Field(default=300, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    lr: float = Field(default=1e-3, gt=0)
+    seed: int = 0
+    config: dict[str, Any] = {}
+
+
+class EvaluationConfig(_Strict):
+    """What the YAML file may say.
+
+    Parameters
+    ----------
+    data : str
+        Name of a data set, a file, or a folder (relative to the YAML file).
+    window : mapping
+        stream, length_s, step_s, bin_s, align, offset_s, label, classes: as
+        in :func:`neuro.data.windows`. A label may also be the mean of another
+        stream over the window: a mapping with stream and circular (an angle).
+    split : mapping
+        by, n or test, gap_s, seed: as in :class:`neuro.evaluate.Split`.
+    models : mapping
+        Name in the table -> folder of a run or of a saved model (relative to
+        the YAML file); or a mapping with train (a registered model), preset,
+        steps, batch_size, lr, seed, config: trained without labels on the
+        training part of every fold.
+    task : str, optional
+        classification, regression or circular.
+    seeds : int
+        Repetitions of the probe.
+    reading : mapping
+        unit, tr, …: passed to the reader of files.
+    root : str, optional
+        Folder with the user's own copy of a data set.
+    where : mapping
+        Facts that the recordings must have, e.g. ``run: train`` or
+        ``subject: "01,02"``.
+    jobs : int
+        Processes.
+    """
+
+    data: str
+    window: _Window
+    split: _Split
+    models: dict[str, str | _Training] = {}
+    task: Literal["classification", "regression", "circular"] | None = None
+    seeds: int = Field(default=5, ge=1)
+    reading: dict[str, Any] = {}
+    root: str | None = None
+    where: dict[str, str] = {}
+    jobs: int = Field(default=1, ge=1)
+
+
+def load_config(path: Path) -> EvaluationConfig:
+    """Read and check the YAML file.
+
+    Raises
+    ------
+    ConfigError
+        Naming each field that is wrong.
+    """
+    values = safe.load_yaml(path)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path.name}: a mapping of fields is expected; see tutorials/.")
+    try:
+        return EvaluationConfig(**{str(k): v for k, v in values.items()})
+    except ValidationError as error:
+        found = error.errors()
+        # a mapping under models is first tried as the name of a folder
+        found = [e for e in found if e["loc"][-1:] != ("str",)] or found
+        wrong = " ".join(_told(e["loc"], e["type"], e["msg"]) for e in found)
+        raise ConfigError(f"{path.name}: {wrong}") from error
+
+
+def _told(where: tuple[int | str, ...], kind: str, message: str) -> str:
+    """What is wrong with one field, in one sentence."""
+    at = ".".join(str(part) for part in where if part not in ("str", "_Training", "_StreamLabel"))
+    if kind != "extra_forbidden":
+        return f"{at}: {message[:1].lower()}{message[1:]}."
+    parents: dict[str, type[BaseModel]] = {"window": _Window, "split": _Split, "models": _Training}
+    parent = parents.get(str(where[0]), EvaluationConfig) if len(where) > 1 else EvaluationConfig
+    parent = _StreamLabel if "_StreamLabel" in where else parent
+    return f"{at}: unknown field. {did_you_mean(str(where[-1]), parent.model_fields)}"
+
+
+@dataclass(frozen=True)
+class TrainedInside:
+    """A network trained anew on the training part of every fold.
+
+    Parameters
+    ----------
+    model, preset : str
+        Registered model and its preset.
+    steps, batch_size, lr, seed
+        Arguments of :func:`neuro.train.fit`.
+    config : mapping
+        Fields of the model's configuration.
+    """
+
+    model: str
+    preset: str
+    steps: int
+    batch_size: int
+    lr: float
+    seed: int
+    config: Mapping[str, Any]
+
+    def create(self, train: Windows) -> Any:
+        """The model with random weights."""
+        return models.create(
+            self.model, self.preset, contract=train.contract(), seed=self.seed, **self.config
+        )
+
+    def __call__(self, train: Windows) -> Any:
+        """The trained model."""
+        from neuro.train import fit
+
+        model = self.create(train)
+        with tempfile.TemporaryDirectory(prefix="neuro-fold-") as folder:
+            fit(
+                model,
+                train,
+                steps=self.steps,
+                batch_size=self.batch_size,
+                lr=self.lr,
+                seed=self.seed,
+                out=folder,
+                progress=False,
+            )
+        return model
+
+
+def evaluate_config(path: Path, out: Path, as_json: bool) -> None:
+    """Evaluate what the YAML file describes; write the report into `out`.
+
+    Parameters
+    ----------
+    path : Path
+        The YAML file.
+    out : Path
+        Folder of the results.
+    as_json : bool
+        Print JSON.
+    """
+    from neuro.evaluate import Split, evaluate, figures
+
+    config = load_config(path)
+    split = Split(**config.split.model_dump(exclude_none=True))
+    index = _windows(config, path.parent)
+    contenders = {name: _contender(m, path.parent, index) for name, m in config.models.items()}
+    results = evaluate(
+        contenders or None,
+        index,
+        split=split,
+        task=config.task,
+        seeds=config.seeds,
+        out=out,
+        n_jobs=config.jobs,
+        simulated=any(rec.dataset.startswith("synthetic_") for rec in index.recordings),
+    )
+    dataset = results.rows[0].dataset
+    trained = [m for m in contenders.values() if not isinstance(m, TrainedInside)]
+    drawn = figures(index, trained[0] if trained else None)
+    results.to_html(out / "report.html", figures={dataset: drawn})
+    if as_json:
+        show_json(results.to_json())
+    else:
+        console.print(clean(results), soft_wrap=True)
+        console.print(f"report: {out / 'report.html'}", soft_wrap=True)
+
+
+def _windows(config: EvaluationConfig, beside: Path) -> Windows:
+    from neuro.evaluate.offline import StreamTarget
+
+    source = beside / config.data
+    reading = dict(config.reading)
+    for name in ("atlas", "mask", "labels"):
+        if isinstance(reading.get(name), str) and (beside / reading[name]).exists():
+            reading[name] = beside / reading[name]
+    recordings = recordings_of(
+        str(source) if source.exists() else config.data,
+        reading,
+        root=None if config.root is None else beside / config.root,
+        where=[f"{fact}={value}" for fact, value in config.where.items()],
+    )
+    window = config.window.model_dump(exclude_none=True)
+    if isinstance(config.window.label, _StreamLabel):
+        window["label"] = StreamTarget(**window["label"])
+    index = cut(recordings, **window)
+    return index.select(index.labelled)
+
+
+def _contender(said: str | _Training, beside: Path, index: Windows) -> Any:
+    if isinstance(said, str):
+        return load_model(beside / said)
+    facts = said.model_dump()
+    inside = TrainedInside(model=facts.pop("train"), **facts)
+    inside.create(index)  # what is misspelt is told before anything is computed
+    return inside

@@ -1,0 +1,187 @@
+"""``neuro evaluate``: a YAML file in, a report out."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from neuro.cli.evaluation import TrainedInside, load_config
+from neuro.data import Axis, Recording, Regular, windows
+from neuro.errors import ConfigError
+
+HANDS = {
+    "window": {"stream": "eeg", "length_s": 1.0, "offset_s": 0.5, "align": ["left", "right"],
+               "label": "type"},
+    "split": {"by": "subject", "test": ["01"]},
+    "seeds": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def config(eeg_folder, tmp_path):
+    """Factory: a YAML file beside the data, which it names by a relative path."""
+
+    def write(**changes):
+        (tmp_path / "eeg").exists() or (tmp_path / "eeg").symlink_to(eeg_folder)
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump({"data": "eeg", **HANDS, **changes}))
+        return path
+
+    return write
+
+
+def values(said):
+    rows = said.json["rows"]
+    return {(r["model"], r["control"]): r["value"] for r in rows if r["metric"] == "accuracy"}
+
+
+def test_floors_alone_with_report_and_tables(run, config, tmp_path):
+    said = run("evaluate", config(), "--out", tmp_path / "out")
+    assert said.code == 0
+    assert "band_power" in said.out
+    assert {"report.html", "results.csv", "results.json"} <= {
+        p.name for p in (tmp_path / "out").iterdir()
+    }
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Signals" in page
+    assert "simulated" in page.lower()
+
+
+def test_json_is_the_document_that_is_written(run, config, tmp_path):
+    said = run("evaluate", config(), "--out", tmp_path / "out", "--json")
+    assert said.json["rows"] == json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    # the rhythm of one hand falls by 70 % at four times the usual strength
+    assert values(said)["band_power", ""] > 0.8
+    assert values(said)["constant", ""] == 0.5
+
+
+def test_neither_report_nor_results_hold_a_path(run, config, tmp_path):
+    run("evaluate", config(), "--out", tmp_path / "out")
+    for name in ("report.html", "results.json", "results.csv"):
+        assert str(tmp_path.parent) not in (tmp_path / "out" / name).read_text()
+
+
+def test_run_folder_of_train_is_a_model_with_its_controls(run, config, trained, tmp_path):
+    (tmp_path / "run").symlink_to(trained)
+    said = run("evaluate", config(models={"mine": "run"}), "--out", tmp_path / "out", "--json")
+    assert said.code == 0
+    assert {("mine", ""), ("mine", "random_weights"), ("mine", "shuffled_labels")} <= set(
+        values(said)
+    )
+    assert "Reconstruction" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_model_that_saw_the_tested_person_is_refused(run, config, trained, tmp_path):
+    (tmp_path / "run").symlink_to(trained)
+    split = {"by": "subject", "test": ["02"]}
+    said = run("evaluate", config(models={"mine": "run"}, split=split), "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "was trained on" in said.err
+
+
+def test_model_trained_inside_every_fold(run, config, tmp_path):
+    inside = {"train": "patch_mae", "preset": "tiny", "steps": 2, "batch_size": 8}
+    path = config(models={"mae": inside}, split={"by": "subject", "n": 2})
+    said = run("evaluate", path, "--out", tmp_path / "out", "--json")
+    assert said.code == 0
+    assert ("mae", "random_weights") in values(said)
+
+
+def test_network_trained_inside_has_seen_the_training_part_alone():
+    rng = np.random.default_rng(0)
+    recs = [
+        Recording({"eeg": Regular(20 * rng.normal(size=(2, 800)), 100, "uV",
+                                  Axis(["C3", "C4"], "eeg"), "eeg")}, subject=s)
+        for s in ("01", "02")
+    ]  # fmt: skip
+    train, _ = windows(recs, stream="eeg", length_s=1.0).split("subject", test=["02"])
+    model = TrainedInside("patch_mae", "tiny", 1, 4, 1e-3, 0, {"depth": 2})(train)
+    (seen,) = model.provenance["training"]
+    assert seen["data"]["train"]["examples"] == 8
+    assert model.config.depth == 2
+
+
+def test_finished_folds_are_reused(run, config, tmp_path):
+    inside = {"train": "patch_mae", "preset": "tiny", "steps": 2, "batch_size": 8}
+    path = config(models={"mae": inside})
+    first = run("evaluate", path, "--out", tmp_path / "out", "--json")
+    stamps = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out" / "folds").iterdir()}
+    second = run("evaluate", path, "--out", tmp_path / "out", "--json")
+    assert first.json["rows"] == second.json["rows"]
+    assert stamps == {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out" / "folds").iterdir()}
+
+
+def test_label_may_be_the_mean_of_another_stream(run, tmp_path):
+    text = """
+data: head_direction
+window: {stream: spikes, length_s: 0.5, bin_s: 0.5, label: {stream: head_angle, circular: true}}
+split: {by: time, test: 0.5}
+task: circular
+seeds: 1
+"""
+    (tmp_path / "c.yaml").write_text(text)
+    said = run("evaluate", tmp_path / "c.yaml", "--out", tmp_path / "out", "--json")
+    assert said.code == 0
+    rows = {r["model"]: r["value"] for r in said.json["rows"]
+            if r["metric"] == "median_angular_error" and not r["control"]}  # fmt: skip
+    # nine degrees with another half of the wake time held out
+    assert rows["naive_bayes_poisson"] < 15
+
+
+def test_where_and_reading_reach_their_places(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("data: scp1\nwhere: {run: train}\nreading: {unit: uV}\nroot: mine\n"
+                    "window: {label: type, align: '*'}\nsplit: {by: block}\n")  # fmt: skip
+    config = load_config(path)
+    assert (config.where, config.reading, config.root) == ({"run": "train"}, {"unit": "uV"}, "mine")
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"sedes": 5}, "Did you mean 'seeds'?"),
+        ({"window": {"label": "type", "lenth_s": 1}}, "Did you mean 'length_s'?"),
+        ({"window": {"length_s": 1}}, "window.label"),
+        ({"window": {"label": {"stream": "eeg", "circle": True}}}, "Did you mean 'circular'?"),
+        ({"window": {**HANDS["window"], "label": {"stream": "ege"}}}, "Did you mean 'eeg'?"),
+        ({"window": {**HANDS["window"], "length_s": -1}}, "window.length_s"),
+        ({"window": {**HANDS["window"], "label": "typ"}}, "typ"),
+        ({"window": {**HANDS["window"], "align": "lefft"}}, "lefft"),
+        ({"window": {**HANDS["window"], "stream": "ege"}}, "Did you mean 'eeg'?"),
+        ({"split": {"by": "subjekt"}}, "Did you mean 'subject'?"),
+        ({"split": {"by": "random", "n": 3}}, "random"),
+        ({"split": {"by": "subject", "test": ["09"]}}, "09"),
+        ({"split": {"by": "subject", "n": 40}}, "4"),
+        ({"split": {"by": "subject", "n": "all"}}, "split.n"),
+        ({"models": {"m": "absent"}}, "There is no folder"),
+        ({"models": {"m": {"train": "patchmae"}}}, "Did you mean 'patch_mae'?"),
+        ({"models": {"m": {"train": "patch_mae", "config": {"dept": 1}}}}, "Did you mean 'depth'?"),
+        ({"models": {"m": {"train": "patch_mae", "stepz": 1}}}, "Did you mean 'steps'?"),
+        ({"models": {"band_power": {"train": "patch_mae", "preset": "tiny"}}}, "band_power"),
+        ({"data": "absent"}, "absent"),
+        ({"task": "ranking"}, "task"),
+        ({"seeds": 0}, "seeds"),
+        ({"where": {"subject": "09"}}, "09"),
+    ],
+)
+def test_wrong_field_is_bad_input_and_named(run, config, tmp_path, changes, hint):
+    said = run("evaluate", config(**changes), "--out", tmp_path / "out")
+    assert said.code == 2, said.err
+    assert hint in said.err
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
+@pytest.mark.parametrize("text", ["data: [", "- a\n- b\n", "", "a: !!python/object:os.system {}"])
+def test_file_that_is_no_configuration(run, tmp_path, text):
+    (tmp_path / "c.yaml").write_text(text)
+    said = run("evaluate", tmp_path / "c.yaml", "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "c.yaml" in said.err
+
+
+def test_fields_that_may_not_be_together(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("data: scp1\nwindow: {label: type}\nsplit: {by: block}\nseeds: many\n")
+    with pytest.raises(ConfigError, match="seeds"):
+        load_config(path)

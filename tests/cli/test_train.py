@@ -1,0 +1,146 @@
+"""``neuro train``: from files to checkpoints."""
+
+import json
+
+import pytest
+
+import neuro
+from neuro.io import save_shards
+from neuro.train import Run
+
+TINY = ("--preset", "tiny", "--length-s", 1, "--steps", 4, "--batch-size", 8, "--device", "cpu")
+
+
+def train(run, data, out, *more):
+    return run("train", "patch_mae", "--data", data, "--out", out, *TINY, *more)
+
+
+def test_run_folder_holds_a_model_for_the_files(run, eeg_folder, tmp_path):
+    said = train(run, eeg_folder, tmp_path / "run")
+    assert said.code == 0
+    assert "4 subjects" in said.out
+    done = Run(tmp_path / "run")
+    assert done.step == 4
+    model = neuro.models.load(done.best() / "model")
+    assert (model.config.n_chans, model.config.sfreq) == (20, 64.0)
+
+
+def test_json_is_one_document_with_the_losses(run, eeg_folder, tmp_path):
+    said = train(run, eeg_folder, tmp_path / "run", "--valid-by", "subject", "--json")
+    # 4 people x 36 s; a tenth of four people is one
+    assert said.json["windows"] == {"train": 108, "valid": 36}
+    assert 0 < said.json["valid_loss"] < 10
+    assert said.json["step"] == 4
+
+
+def test_started_again_it_goes_on(run, eeg_folder, tmp_path):
+    schedule = ("--steps", 2)
+    train(run, eeg_folder, tmp_path / "run", *schedule)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert train(run, eeg_folder, tmp_path / "run", *schedule).code == 0
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == lines
+
+
+def test_other_settings_in_the_same_folder_are_refused(run, eeg_folder, tmp_path):
+    train(run, eeg_folder, tmp_path / "run")
+    said = train(run, eeg_folder, tmp_path / "run", "--lr", 0.1)
+    assert said.code == 2
+    assert "arguments.lr was 0.001, is now 0.1" in said.err
+
+
+def test_set_reaches_the_configuration(run, eeg_folder, tmp_path):
+    more = ("--set", "depth=2", "--set", "pool=mean", "--set", "mask_ratio=0.6")
+    train(run, eeg_folder, tmp_path / "run", *more)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())["model"]["config"]
+    assert (config["depth"], config["pool"], config["mask_ratio"]) == (2, "mean", 0.6)
+
+
+def test_spikes_are_binned(run, tmp_path):
+    said = run("train", "patch_mae", "--data", "head_direction", "--out", tmp_path / "run",
+               "--preset", "tiny", "--steps", 2, "--bin-s", 0.1, "--json")  # fmt: skip
+    assert said.code == 0
+    contract = json.loads((tmp_path / "run" / "contract.json").read_text())
+    assert (contract["modality"], contract["unit"]) == ("spikes", "counts")
+    # windows of a second: ten bins
+    assert contract["n_times"] == 10
+
+
+def test_shards_are_data(run, eeg_folder, tmp_path):
+    save_shards([neuro.read(p) for p in sorted(eeg_folder.glob("*.h5"))], tmp_path / "shards")
+    assert train(run, tmp_path / "shards", tmp_path / "run").code == 0
+
+
+def test_where_keeps_the_named_people(run, eeg_folder, tmp_path):
+    said = train(run, eeg_folder, tmp_path / "run", "--where", "subject=02,03", "--json")
+    assert said.json["windows"]["train"] == 72
+
+
+def test_trials_shorter_than_the_usual_window_are_taken_whole(run, eeg_folder, tmp_path):
+    (tmp_path / "short").mkdir()
+    short = neuro.read(eeg_folder / "s01.h5").slice(0.0, 2.0)
+    neuro.save(short, tmp_path / "short" / "a.h5")
+    said = run("train", "patch_mae", "--data", tmp_path / "short", "--out", tmp_path / "run",
+               "--preset", "tiny", "--steps", 1)  # fmt: skip
+    assert said.code == 0
+    assert "1 x 2 s" in said.out
+
+
+@pytest.mark.parametrize(
+    ("more", "hint"),
+    [
+        (["--set", "dept=2"], "Did you mean 'depth'?"),
+        (["--set", "depth"], "name=value"),
+        (["--set", "seed=3"], "no field"),
+        (["--set", "depth=many"], "depth"),
+        (["--preset", "tinny"], "Did you mean 'tiny'?"),
+        (["--stream", "ege"], "Did you mean 'eeg'?"),
+        (["--valid-by", "subjekt"], "Did you mean 'subject'?"),
+        (["--valid-by", "random"], "random"),
+        (["--where", "subject=09"], "Known: 01, 02, 03, 04"),
+        (["--where", "subjekt=01"], "Did you mean 'subject'?"),
+        (["--where", "subject"], "fact=value"),
+        (["--precision", "fp8"], "bf16"),
+        (["--length-s", "1000"], "length_s"),
+        (["--length-s", "-1"], "length_s"),
+        (["--bin-s", "0.1"], "sampled already"),
+        (["--steps", "0"], "steps=0"),
+        (["--steps", "many"], "--steps"),
+        (["--lr", "nan"], "lr=nan"),
+        (["--tr", "2"], "tr= does not apply"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_bad_usage_is_told_before_any_training(run, eeg_folder, tmp_path, more, hint):
+    said = train(run, eeg_folder, tmp_path / "run", *more)
+    assert said.code == 2
+    assert hint in said.err
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        ("head_directon", "Did you mean 'head_direction'?"),
+        ("absent/file.edf", "neither a file, a folder nor a data set"),
+        ("haxby_slice", "root="),
+        (".", "no recording of a known format"),
+    ],
+)
+def test_data_that_is_not_there(run, tmp_path, monkeypatch, data, hint):
+    monkeypatch.chdir(tmp_path)
+    said = train(run, data, tmp_path / "run")
+    assert said.code == 2
+    assert hint in said.err
+
+
+def test_reading_options_mean_nothing_for_a_data_set(run, tmp_path):
+    said = train(run, "head_direction", tmp_path / "run", "--unit", "uV")
+    assert said.code == 2
+    assert "for files only" in said.err
+
+
+def test_only_the_first_process_speaks(run, eeg_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    for form in ([], ["--json"]):
+        said = train(run, eeg_folder, tmp_path / "run", *form)
+        assert (said.code, said.out) == (0, "")
