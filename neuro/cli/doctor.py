@@ -43,8 +43,16 @@ def examine(as_json: bool) -> bool:
         show_json({"machine": machine, "packages": rows})
     else:
         table("Machine", ["what", "value"], machine.items())
-        columns = ["package", "version", "state", "remedy"]
+        columns = ["package", "version", "state"]
         table("Packages", columns, [[row[c] for c in columns] for row in rows])
+        for row in rows:
+            if row["remedy"]:  # below the table, where no terminal is too narrow for it
+                console.print(
+                    f"{row['package']}: {row['remedy']}",
+                    soft_wrap=True,
+                    highlight=False,
+                    markup=False,
+                )
     broken = [row["package"] for row in rows if row["state"] == "broken"]
     if broken and not as_json:
         console.print(f"Needed but not loading: {', '.join(broken)}")

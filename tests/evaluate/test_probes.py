@@ -4,13 +4,13 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from neuro.errors import ConfigError, DataError
 from neuro.evaluate import Task
+from neuro.evaluate.fitting import build, fit_predict
 from neuro.evaluate.probes import (
     LogisticProbe,
+    NeighboursProbe,
     PoissonDecoder,
     RidgeProbe,
     Rotated,
-    build,
-    fit_predict,
     inner_folds,
 )
 
