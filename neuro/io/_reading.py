@@ -81,8 +81,9 @@ def reading(path: PathLike, what: str = "cannot be read") -> Iterator[list[str]]
                     notes.append(text)
 
 
-# Loggers that tell of oddities on stderr, where nobody relates them to the file.
-_TALKERS = ("nibabel.global", "pyxdf.pyxdf")
+# Loggers that tell of oddities on stderr, where nobody relates them to the file;
+# MNE's even on stdout, amid what a program may be reading.
+_TALKERS = ("nibabel.global", "pyxdf.pyxdf", "mne")
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """EEG files: values, names, rates, units and events as written; one error for bad ones."""
 
+import logging
 import os
 import pickle
 import re
 import struct
+import sys
 import warnings
 from pathlib import Path
 
@@ -236,6 +238,24 @@ def test_foreign_warnings_never_leak(edf: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         recording = io.read(edf, check=False)
+    assert any("Number of records" in s for s in recording.provenance.steps)
+
+
+def test_what_mne_logs_becomes_a_note_and_never_reaches_the_terminal(
+    edf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # MNE repeats warnings in its log, on stdout, once anything has marked the
+    # handler as a file: a program that reads `neuro info --json` would choke.
+    logger = logging.getLogger("mne")
+    handler = logging.StreamHandler(sys.stdout)
+    handler._mne_file_like = True
+    logger.addHandler(handler)
+    try:
+        edf.write_bytes(edf.read_bytes()[:-4000])
+        recording = io.read(edf, check=False)
+    finally:
+        logger.removeHandler(handler)
+    assert capsys.readouterr().out == ""
     assert any("Number of records" in s for s in recording.provenance.steps)
 
 
