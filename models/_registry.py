@@ -223,12 +223,10 @@ def load(folder: PathLike) -> "NetworkModel":
 def _from_contract(contract: "InputContract | None") -> dict[str, Any]:
     if contract is None:
         return {}
-    # a z-scored stream carries the unit "z" into the model
-    unit = "z" if contract.scaling == "zscore" else contract.unit
     found: dict[str, Any] = {
         "modality": contract.modality,
         "sfreq": float(contract.sfreq),
-        "unit": unit,
+        "unit": contract.scaled_unit,
     }
     if contract.ch_names is not None:
         found["ch_names"] = contract.ch_names

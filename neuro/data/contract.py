@@ -129,6 +129,11 @@ class InputContract:
         except TypeError as error:
             raise ContractError(f"The contract is incomplete: {error}.") from error
 
+    @property
+    def scaled_unit(self) -> str:
+        """Unit of what the model sees: "z" where values are scaled."""
+        return self.unit if self.scaling == "none" else "z"
+
     # ---- checking ------------------------------------------------------------
 
     def check(self, batch: "Batch") -> None:
@@ -144,10 +149,9 @@ class InputContract:
         ContractError
             Naming the first difference and how to mend it.
         """
-        unit = self.unit if self.scaling == "none" else "z"
         for what, have, want in (
             ("modality", batch.modality, self.modality),
-            ("unit", batch.unit, unit),
+            ("unit", batch.unit, self.scaled_unit),
         ):
             if have != want:
                 raise ContractError(
@@ -175,7 +179,9 @@ class InputContract:
         """Bring a recording to the contract, or say why that cannot be done.
 
         In order: unit, names, reference, channels, filter, rate, scaling. Each
-        step done is noted in the recording's provenance.
+        step done is noted in the recording's provenance, and the contract too:
+        windows of the result know it, and doing it again changes nothing. A
+        segment too short for the filter becomes missing.
 
         Parameters
         ----------
@@ -200,6 +206,8 @@ class InputContract:
             If the unit cannot be converted or is implausible.
         """
         name = self._pick(recording, stream)
+        if self._holds(recording, name):
+            return recording
         source = recording.stream(name)
         if isinstance(source, Irregular):
             source = source.bin(float(1 / self.sfreq))
@@ -223,7 +231,19 @@ class InputContract:
         out = recording.with_stream(name, signal)
         for step in steps:
             out = out.with_step(step)
-        return out
+        contracts = {**out.provenance.contracts, name: self.to_json()}
+        return replace(out, provenance=replace(out.provenance, contracts=contracts))
+
+    def _holds(self, recording: Recording, name: str) -> bool:
+        """True if the stream was brought to this contract and not touched since."""
+        noted = recording.provenance.contracts.get(name)
+        if noted is None:
+            return False
+        names = recording.stream(name).axis
+        done = replace(InputContract.from_json(noted), n_times=self.n_times)
+        if done.ch_names is None and names is not None:
+            done = replace(done, ch_names=names.names if self.ch_names else None)
+        return done == self
 
     def _pick(self, recording: Recording, stream: str | None) -> str:
         if stream is not None:
@@ -292,9 +312,30 @@ class InputContract:
 
         x = _filled(signal)
         x = filter_signal(
-            x, signal.sfreq, self.highpass, self.lowpass, phase="zero", segments=signal.segments
+            x,
+            signal.sfreq,
+            self.highpass,
+            self.lowpass,
+            phase="zero",
+            segments=signal.segments,
+            short="nan",
         )
         steps.append(f"zero-phase filter {self.highpass or 0:g} to {self.lowpass or np.inf:g} Hz")
+        lost = [(a, b) for a, b in signal.segments if np.isnan(x[0, a])]
+        if len(lost) == len(signal.segments):
+            longest = max(b - a for a, b in lost)
+            raise ContractError(
+                f"Every segment is too short for a zero-phase filter from {self.highpass or 0:g} "
+                f"to {self.lowpass or np.inf:g} Hz; the longest has {longest} samples "
+                f"({longest / signal.sfreq:g} s). Filter before cutting into trials, or raise the "
+                "lowest edge."
+            )
+        if lost:
+            steps.append(f"{len(lost)} segments too short for the filter are missing")
+            valid = np.ones(x.shape, dtype=bool) if signal.valid is None else signal.valid.copy()
+            for a, b in lost:
+                valid[:, a:b] = False
+            signal = replace(signal, valid=valid)
         return _with_values(signal, np.asarray(x, dtype=np.float32))
 
     def _resample(self, signal: Regular, steps: list[str]) -> Regular:

@@ -30,6 +30,9 @@ class Provenance:
         What read it.
     steps : tuple of str
         Every step applied since, in order.
+    contracts : mapping of str to dict
+        Stream to the contract (as plain values) it was brought to, for as long
+        as the stream stays as that left it.
     """
 
     source: str = ""
@@ -37,6 +40,7 @@ class Provenance:
     reader: str = ""
     version: str = ""
     steps: tuple[str, ...] = ()
+    contracts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +131,12 @@ class Recording:
 
     def with_stream(self, name: str, stream: Stream, step: str = "") -> Self:
         """Copy with a stream added or exchanged, and the step noted if given."""
-        out = replace(self, streams={**self.streams, name: stream})
+        kept = {k: c for k, c in self.provenance.contracts.items() if k != name}
+        out = replace(
+            self,
+            streams={**self.streams, name: stream},
+            provenance=replace(self.provenance, contracts=kept),
+        )
         return out.with_step(step) if step else out
 
     def with_step(self, step: str) -> Self:

@@ -23,7 +23,7 @@ from neuro.data.cutting import (
 from neuro.data.labels import FACTS, Label, encode_labels, label_values
 from neuro.data.recording import Recording
 from neuro.data.streams import Irregular, Regular, Static, Stream
-from neuro.errors import DataError, did_you_mean
+from neuro.errors import ContractError, DataError, did_you_mean
 from neuro.typing import AnyArray, BoolArray, FloatArray, IntArray, Seed
 
 if TYPE_CHECKING:
@@ -458,9 +458,27 @@ class Windows:
         return [(self.select(a), self.select(b)) for a, b in pairs]
 
     def contract(self) -> "InputContract":
-        """What a model trained on these windows accepts."""
+        """What a model trained on these windows accepts.
+
+        Recordings that a contract's `conform` made carry it: it is returned, so
+        that files as they come go the same way to the model.
+
+        Raises
+        ------
+        ContractError
+            If the recordings were brought to different contracts.
+        """
         from neuro.data.contract import InputContract
 
+        noted = [r.provenance.contracts.get(self.stream) for r in self.recordings]
+        if any(other != noted[0] for other in noted[1:]):
+            raise ContractError(
+                f"The recordings' stream {self.stream!r} was brought to different contracts. Use "
+                "one contract.conform(recording) for all of them."
+            )
+        if noted[0] is not None:
+            known = InputContract.from_json(noted[0])
+            return replace(known, ch_names=self.axis.names, n_times=self.n_times)
         stream = self.recordings[0].stream(self.stream)
         return InputContract(
             modality=self.modality,

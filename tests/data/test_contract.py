@@ -411,3 +411,51 @@ def test_summed_bins_stay_inside_segments() -> None:
     out = contract.conform(Recording({"spikes": counts})).regular("spikes")
     assert out.segments.tolist() == [[0, 4], [6, 11]]
     np.testing.assert_array_equal(out.values(), [[2, 2, 2, 2, np.nan, np.nan, 2, 2, 2, 2, 2]])
+
+
+# ---- what a conformed recording remembers ---------------------------------------
+
+
+def test_windows_of_a_conformed_recording_hand_on_the_contract_that_was_used() -> None:
+    rec = _rec(["Fz", "Cz"], rate=256)
+    contract = _contract(sfreq=128, highpass=1.0, lowpass=40.0, scaling="zscore")
+    index = windows(contract.conform(rec), stream="eeg", length_s=1.0)
+    kept = index.contract()
+    assert kept == replace(contract, ch_names=index.ch_names, n_times=128)
+    kept.check(index.batch([0]))
+    # a raw recording and the conformed one come to the same values by it
+    again = windows(kept.conform(rec), stream="eeg", length_s=1.0)
+    np.testing.assert_array_equal(again.batch([3]).x, index.batch([3]).x)
+    assert kept.conform(contract.conform(rec)).provenance.steps == (
+        contract.conform(rec).provenance.steps
+    )
+
+
+def test_a_stream_changed_afterwards_is_no_longer_said_to_be_conformed() -> None:
+    rec = _rec(["Fz", "Cz"], rate=256)
+    done = _contract(sfreq=128).conform(rec)
+    assert "eeg" in done.provenance.contracts
+    assert done.with_stream("eeg", done.regular("eeg")).provenance.contracts == {}
+
+
+def test_recordings_of_two_contracts_have_none_in_common() -> None:
+    rec = _rec(["Fz", "Cz"], rate=256)
+    two = [_contract(sfreq=128, lowpass=edge).conform(rec) for edge in (30.0, 40.0)]
+    with pytest.raises(ContractError, match="different contracts"):
+        windows(two, stream="eeg", length_s=1.0).contract()
+
+
+def test_segments_too_short_for_the_filter_are_missing_and_noted() -> None:
+    whole = _rec(["Fz", "Cz"], rate=256)
+    source = replace(whole.regular("eeg"), segments=np.array([[0, 2000], [2000, 2060]]))
+    done = _contract(sfreq=256, highpass=1.0).conform(whole.with_stream("eeg", source))
+    assert np.isnan(done.regular("eeg").values()[:, 2000:2060]).all()
+    assert np.isfinite(done.regular("eeg").values()[:, :2000]).all()
+    assert any("1 segments too short" in s for s in done.provenance.steps)
+
+
+def test_only_short_segments_is_an_error() -> None:
+    whole = _rec(["Fz", "Cz"], rate=256)
+    source = replace(whole.regular("eeg"), segments=np.array([[0, 60], [100, 170]]))
+    with pytest.raises(ContractError, match=r"longest has 70 samples \(0\.273438 s\)"):
+        _contract(sfreq=256, highpass=1.0).conform(whole.with_stream("eeg", source))

@@ -13,6 +13,7 @@ from neuro.data import (
     Clock,
     Events,
     Grid,
+    InputContract,
     Irregular,
     Provenance,
     Recording,
@@ -249,3 +250,12 @@ def test_only_safe_opens_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(safe, "open_hdf5", lambda *a, **k: opened.append(a) or real(*a, **k))
     store.load(path).regular("eeg").read(0, 5)
     assert len(opened) == 2  # once for the facts, once for the samples
+
+
+def test_the_contract_a_stream_was_brought_to_is_stored(tmp_path: Path) -> None:
+    axis = Axis(["Fz", "Cz"], "eeg")
+    rec = Recording({"eeg": Regular(20 * np.ones((2, 512)), 256, "uV", axis, "eeg")})
+    contract = InputContract("eeg", 128, "uV", missing="mask")
+    store.save(contract.conform(rec, check=False), tmp_path / "a.h5")
+    index = windows([store.load(tmp_path / "a.h5")], stream="eeg", length_s=1.0)
+    assert index.contract().missing == "mask"
