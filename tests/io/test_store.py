@@ -255,7 +255,7 @@ def test_only_safe_opens_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_contract_a_stream_was_brought_to_is_stored(tmp_path: Path) -> None:
     axis = Axis(["Fz", "Cz"], "eeg")
     rec = Recording({"eeg": Regular(20 * np.ones((2, 512)), 256, "uV", axis, "eeg")})
-    contract = InputContract("eeg", 128, "uV", missing="mask")
+    contract = InputContract(modality="eeg", sfreq=128, unit="uV", missing="mask")
     store.save(contract.conform(rec, check=False), tmp_path / "a.h5")
     index = windows([store.load(tmp_path / "a.h5")], stream="eeg", length_s=1.0)
     assert index.contract().missing == "mask"
