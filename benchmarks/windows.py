@@ -72,12 +72,21 @@ def mne_lazy(x: np.ndarray, folder: Path, starts: np.ndarray) -> Callable[[], ob
     return read
 
 
+class Absent(types.ModuleType):
+    """A module from which anything can be imported and nothing used."""
+
+    __path__: list[str] = []  # noqa: RUF012
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return sys.modules.get(f"{self.__name__}.{name}") or type(name, (), {})
+
+
 def braindecode_lazy(folder: Path, starts: np.ndarray) -> Callable[[], object] | None:
     # its torchaudio does not load beside a CPU build of torch; reading needs none of it
-    if "torchaudio" not in sys.modules:
-        stub = types.ModuleType("torchaudio")
-        stub.functional = types.ModuleType("torchaudio.functional")
-        sys.modules |= {"torchaudio": stub, "torchaudio.functional": stub.functional}
+    for name in ("torchaudio", "torchaudio.functional", "torchaudio.transforms"):
+        sys.modules.setdefault(name, Absent(name))
     try:
         from braindecode.datasets import BaseConcatDataset, RawDataset
         from braindecode.preprocessing import create_fixed_length_windows
