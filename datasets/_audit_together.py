@@ -107,7 +107,7 @@ def _mark(stream: Any) -> str:
 def cohort(recs: "Sequence[Recording]") -> list[Finding]:
     """Rates, units and amplitudes that only a few recordings have."""
     from neuro.data import Regular
-    from neuro.data.units import typical_sd
+    from neuro.data.plausible import typical_sd
 
     found = []
     by_stream: dict[tuple[str, str, str], list[tuple[Recording, Regular]]] = defaultdict(list)

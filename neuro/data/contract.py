@@ -9,10 +9,11 @@ import numpy as np
 
 from neuro.data.axis import Axis
 from neuro.data.channels import canonical_eeg_name, eeg_positions, split_bipolar, standard_montage
+from neuro.data.plausible import check_plausible
 from neuro.data.rates import exact_rate
 from neuro.data.recording import Recording
 from neuro.data.streams import Irregular, Regular
-from neuro.data.units import check_plausible, unit_name
+from neuro.data.units import unit_name
 from neuro.errors import ContractError, DataError, did_you_mean
 from neuro.typing import FloatArray, IntArray
 

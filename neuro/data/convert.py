@@ -10,9 +10,10 @@ import numpy as np
 from neuro.data.axis import Axis
 from neuro.data.channels import canonical_eeg_name, eeg_positions, standard_montage
 from neuro.data.events import Events
+from neuro.data.plausible import check_plausible
 from neuro.data.recording import Recording
 from neuro.data.streams import Irregular, Regular, Stream
-from neuro.data.units import check_plausible, conversion_factor, unit_name
+from neuro.data.units import conversion_factor, unit_name
 from neuro.errors import DataError, UnitError
 from neuro.typing import FloatArray, LazyArray, Modality
 

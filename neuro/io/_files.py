@@ -122,14 +122,14 @@ def printable(text: str, limit: int = 300) -> str:
 
 
 def reason(error: BaseException, path: PathLike) -> str:
-    """What an exception says, on one line and without the folder of the file."""
+    """What an exception says: one line, no folder of the file, no full stop at its end."""
     text = f"{error}"
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
     given = os.fspath(path)
     for whole in {os.path.realpath(given), os.path.abspath(given), given}:
         text = text.replace(whole, os.path.basename(given))
-    return printable(text) or type(error).__name__
+    return printable(text.rstrip(" .\n")) or type(error).__name__
 
 
 def regular_file(path: PathLike) -> tuple[Path, os.stat_result]:

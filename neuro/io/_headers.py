@@ -48,6 +48,8 @@ def check_records(path: Path) -> None:
                 f"'{path.name}' claims {n_chans} channels, whose headers alone are longer than "
                 f"the file. {DAMAGED}"
             )
+        if size == _FIXED * (n_chans + 1):
+            raise FileError(f"'{path.name}' holds no samples: it is empty or was cut short.")
         if not is_gdf:
             return
         row = _record_bytes(path, stream.read(_FIXED * n_chans), n_chans)

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from neuro.data import Axis, Regular, check_plausible, exact_rate
+from neuro.data import Axis, Regular, exact_rate
 from neuro.data.streams import Stream
 from neuro.data.units import conversion_factor, unit_name
 from neuro.errors import DataError, FileError, UnitError
 from neuro.io._files import printable
 from neuro.io._nwb_array import NwbArray
+from neuro.io._reading import judge
 from neuro.io._times import Grid, regular_grid
 from neuro.typing import AnyArray, FloatArray, Modality
 
@@ -92,8 +93,7 @@ def series_streams(
                 pieces.append(piece)
         for same in _same_clock(pieces):
             stream = _stream(same, group, path)
-            if check:
-                check_plausible(stream)
+            steps += judge(stream, same[0].series.name, check, may_be_empty=True)
             label = group if len(same) == len(series) else same[0].series.name
             streams[_free(label, streams)] = stream
     return streams, points

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from neuro.data import Events, Provenance, Recording, Regular
+from neuro.data import Events, Provenance, Recording, Regular, check_plausible
 from neuro.errors import (
     ConfigError,
     DataError,
@@ -34,6 +34,8 @@ __all__ = [
     "check_some_finite",
     "events_from_table",
     "finish",
+    "judge",
+    "judged",
     "provenance",
     "read_table",
     "reading",
@@ -180,6 +182,49 @@ def check_some_finite(stream: Regular, name: str) -> None:
         f"Stream {name!r} holds no number: all {stream.shape[0]} x {stream.shape[1]} samples are "
         "NaN. Export the file again, or leave this stream out with streams=[...]."
     )
+
+
+def judged(recording: Recording, check: bool) -> Recording:
+    """Recording whose sampled streams hold numbers of plausible size, or whose steps say not.
+
+    Raises
+    ------
+    DataError
+        With ``check``: if no sample of a stream is a number.
+    UnitError
+        With ``check``: if an amplitude cannot be what the unit says.
+    """
+    for name, stream in recording.streams.items():
+        if isinstance(stream, Regular):
+            for note in judge(stream, name, check):
+                recording = recording.with_step(note)
+    return recording
+
+
+def judge(stream: Regular, name: str, check: bool, *, may_be_empty: bool = False) -> list[str]:
+    """Refuse a stream without numbers or of impossible amplitude, or say what was accepted.
+
+    Parameters
+    ----------
+    stream : Regular
+        The stream.
+    name : str
+        What it is called.
+    check : bool
+        Refuse; False returns the complaint instead, for the provenance.
+    may_be_empty : bool
+        Whether a stream of which no sample is a number may pass.
+    """
+    try:
+        if not may_be_empty:
+            check_some_finite(stream, name)
+        check_plausible(stream)
+    except NeuroError as error:
+        if check:
+            raise
+        fact = str(error).removesuffix(" If the amplitude is right, pass check=False.")
+        return [f"accepted because of check=False: {printable(fact)}"]
+    return []
 
 
 class Table:

@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from neuro.data import Axis, Recording, Regular, check_plausible
+from neuro.data import Axis, Recording, Regular
 from neuro.data.convert import stream_of_kind
 from neuro.data.streams import Stream
 from neuro.data.units import conversion_factor
 from neuro.errors import ConfigError, DataUnavailableError, FileError, did_you_mean
 from neuro.io._bids_names import beside, dataset_root, entities, inside, safe_label
-from neuro.io._reading import Table, events_from_table, read_table, reading
+from neuro.io._reading import Table, events_from_table, judged, read_table, reading
 from neuro.io._volume import sidecar
-from neuro.io.eeg import SUFFIXES, read_eeg
+from neuro.io.eeg import SUFFIXES, read_unjudged
 from neuro.typing import FloatArray, PathLike
 
 __all__ = ["has_side_files", "read_bids", "with_side_files"]
@@ -138,7 +138,7 @@ def with_side_files(
         unit = _one_unit(channels)  # the GDF reader takes any number for volts
     named = {f: known[e] for f, e in _ENTITIES.items() if e in known}
     people = _participant(root, known.get("sub", "")) if root is not None else {}
-    recording = read_eeg(path, unit=unit, check=False, **{**named, **people, **facts})
+    recording = read_unjudged(path, unit=unit, check=check, **{**named, **people, **facts})
     with reading(path):
         meta = sidecar(path)
         _check_rate(recording, meta, kind)
@@ -152,12 +152,9 @@ def with_side_files(
             recording = recording.replace(events=events_from_table(side["events"]))
             steps.append("events from events.tsv")
         recording = _apply_reference(recording, meta)
-        for stream in recording.streams.values():
-            if check and isinstance(stream, Regular):
-                check_plausible(stream)
-    for step in steps:
-        recording = recording.with_step(step)
-    return recording
+        for step in steps:
+            recording = recording.with_step(step)
+        return judged(recording, check)
 
 
 def _one_unit(channels: Table) -> str | None:

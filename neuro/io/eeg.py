@@ -6,21 +6,24 @@ a stored copy is lossless and small. What MNE warns of either ends the reading
 or becomes a step of the provenance.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neuro.data import Events, Provenance, Recording, Regular, check_plausible
+from neuro.data import Events, Provenance, Recording, Regular
 from neuro.data.convert import from_mne
 from neuro.data.streams import Stream
 from neuro.data.units import conversion_factor
-from neuro.errors import FileError, UnitError
-from neuro.io._files import DAMAGED, regular_file
+from neuro.errors import FileError, MissingDependencyError, UnitError
+from neuro.io._edf_gaps import read_timeline
+from neuro.io._files import DAMAGED, printable, regular_file
 from neuro.io._headers import check_records, check_tags
 from neuro.io._mne_array import Source, file_gains, open_raw, samples_of
-from neuro.io._reading import check_facts, check_some_finite, finish, provenance, reading
+from neuro.io._reading import check_facts, finish, judged, provenance, reading
 from neuro.typing import FloatArray, IntArray, PathLike
 
 __all__ = ["SUFFIXES", "read_eeg", "walk", "walk_mat"]
@@ -29,6 +32,7 @@ SUFFIXES = (".edf", ".bdf", ".gdf", ".fif", ".set", ".vhdr", ".xdf")
 _PROBED = {".fif": "mne", ".gdf": "mne", ".vhdr": "mne", ".xdf": "mne", ".set": "mat"}
 _VOLTAGE = ("eeg", "seeg", "ecog", "dbs", "eog", "ecg", "emg")
 
+_GAPS = " gaps in the file"
 # Part of a warning of MNE -> what it means for the user. Anything else is noted.
 _FATAL = {
     "Number of records from the header": "The header and the file's size disagree: the file is "
@@ -80,6 +84,15 @@ def read_eeg(
     >>> from neuro.io import read_eeg
     >>> read_eeg("night.edf", subject="07")  # doctest: +SKIP
     """
+    recording = read_unjudged(path, unit=unit, check=check, **facts)
+    with reading(path):
+        return judged(recording, check)
+
+
+def read_unjudged(
+    path: PathLike, *, unit: str | None = None, check: bool = True, **facts: Any
+) -> Recording:
+    """As :func:`read_eeg`, amplitudes left alone: side files may still change channel types."""
     check_facts(facts)
     path, _ = regular_file(path)
     suffix = path.suffix.lower()
@@ -93,6 +106,8 @@ def read_eeg(
     if suffix in _PROBED:
         from neuro.io import safe
 
+        if suffix == ".set" and _holds_hdf5(path):
+            safe.probe(path, "hdf5")  # such files can send a reader to others
         safe.probe(path, _PROBED[suffix])
     with reading(path) as notes:
         if suffix == ".xdf":
@@ -103,33 +118,17 @@ def read_eeg(
             recording, used = _read_epochs(path, unit), [path]
         else:
             recording, used = _read_raw(path, unit, check)
-    return _checked(recording, path, used, notes, check, facts)
-
-
-def _checked(
-    recording: Recording,
-    path: Path,
-    used: list[Path],
-    notes: list[str],
-    check: bool,
-    facts: Mapping[str, Any],
-) -> Recording:
-    if check:
-        for note in notes:
-            for part, meaning in _FATAL.items():
-                if part in note:
-                    raise FileError(
-                        f"'{path.name}': {meaning}. MNE says: {note} Get the file again; pass "
-                        "check=False to read it as it is."
-                    )
-        with reading(path):
-            for name, stream in recording.streams.items():
-                if isinstance(stream, Regular):
-                    check_some_finite(stream, name)
-                    check_plausible(stream)
-    library = "pyxdf" if path.suffix.lower() == ".xdf" else "mne"
-    origin: Provenance = provenance(used, "eeg", library)
-    return finish(recording, origin, notes, facts)
+    for note in notes if check else ():
+        for part, meaning in _FATAL.items():
+            if part in note:
+                raise FileError(
+                    f"'{path.name}': {meaning}. MNE says: {note}. Get the file again; pass "
+                    "check=False to read it as it is."
+                )
+    if any(_GAPS in step for step in recording.provenance.steps):  # their times are mended now
+        notes = [note for note in notes if "annotation(s) that were" not in note]
+    library = "pyxdf" if suffix == ".xdf" else "mne"
+    return finish(recording, provenance(used, "eeg", library), notes, facts)
 
 
 # ---------------------------------------------------------------- continuous
@@ -148,7 +147,7 @@ def _read_raw(path: Path, unit: str | None, check: bool) -> tuple[Recording, lis
             raise FileError(f"'{path.name}' holds no samples: it is empty or was cut short.")
         if not raw.ch_names:
             continue
-        _check_length(path, raw, check)
+        noted = _check_length(path, raw, check)
         # both ends: a truncated file is found now and not in the middle of training
         raw.get_data(start=0, stop=1)
         raw.get_data(start=raw.n_times - 1)
@@ -157,7 +156,7 @@ def _read_raw(path: Path, unit: str | None, check: bool) -> tuple[Recording, lis
             label = name if name not in streams else f"{name}_{raw.info['sfreq']:g}hz"
             streams[label] = stream
         if i == 0:
-            events, steps = one.events, one.provenance.steps
+            events, steps = one.events, (*one.provenance.steps, *noted)
         if raw.info["subject_info"] or raw.info["meas_date"]:
             raw.anonymize(verbose="error")
     if not streams:
@@ -239,47 +238,43 @@ def _stim_events(raw: Any) -> Events:
     return Events.make(onset, [str(c) for c in codes.tolist()], value=codes.astype(float))
 
 
-def _check_length(path: Path, raw: Any, check: bool) -> None:
-    """Compare what headers claim with what there is."""
-    suffix = path.suffix.lower()
-    if suffix == ".vhdr" and check:
+def _check_length(path: Path, raw: Any, check: bool) -> list[str]:
+    """Compare what headers claim with what there is; notes of what was put up with."""
+    if path.suffix.lower() == ".vhdr":
         points = _vhdr_value(path, "DataPoints")
         if points.isdigit() and int(points) != raw.n_times:
-            raise FileError(
-                f"'{path.name}' claims {points} samples, its data file holds {raw.n_times}. Get "
-                "the file again; pass check=False to read what there is."
-            )
-    if suffix in (".edf", ".bdf"):
-        gaps = _record_gaps(path, raw)
-        if len(gaps) and check:
-            raise FileError(
-                f"'{path.name}' is a discontinuous EDF+ file: {len(gaps)} gaps, the first after "
-                f"{gaps[0]:g} s, so times after it would be wrong. Export it as continuous EDF; "
-                "check=False reads the stretches end to end as if there were no gaps."
-            )
+            claim = f"claims {points[:40]} samples, its data file holds {raw.n_times}"
+            if check:
+                raise FileError(
+                    f"'{path.name}' {claim}. Get the file again; pass check=False to read what "
+                    "there is."
+                )
+            return [f"the header {claim}"]
+    if path.suffix.lower() in (".edf", ".bdf"):
+        return _mend_gaps(path, raw, check)
+    return []
 
 
-def _record_gaps(path: Path, raw: Any) -> FloatArray:
-    """Times in seconds after which an EDF+D file jumps; empty for continuous files."""
-    with path.open("rb") as stream:
-        stream.seek(192)
-        if not stream.read(44).upper().startswith((b"EDF+D", b"BDF+D")):
-            return np.zeros(0)
-        extra = raw._raw_extras[0]
-        tals = np.asarray(extra.get("tal_idx", []), dtype=int)
-        if not len(tals):
-            return np.zeros(0)
-        width = int(extra["dtype_byte"])
-        lengths = np.asarray(extra["n_samps"]) * width
-        start = int(extra["data_offset"] + lengths[: tals[0]].sum())
-        onsets = []
-        for record in range(int(extra["n_records"])):
-            stream.seek(start + record * int(lengths.sum()))
-            stamp = stream.read(int(lengths[tals[0]])).split(b"\x14")[0]
-            onsets.append(float(stamp))
-    length = float(np.divide(*extra["record_length"]))
-    jumps = np.diff(onsets) - length
-    return np.asarray(onsets)[:-1][np.abs(jumps) > 1e-3 * length] + length - onsets[0]
+def _mend_gaps(path: Path, raw: Any, check: bool) -> list[str]:
+    """Put a border where a discontinuous file jumps, and events where their samples are."""
+    timeline = read_timeline(path)
+    if timeline is None or not timeline.jumps.any():
+        return []
+    count = int(timeline.jumps.sum())
+    if check:
+        at = timeline.starts[:-1][timeline.jumps][0] + timeline.length
+        raise FileError(
+            f"'{path.name}' is a discontinuous EDF+ file: {count} gaps, the first after {at:g} s, "
+            "so times after it would be wrong. Export it as continuous EDF; check=False reads "
+            "the stretches end to end, each a segment of its own."
+        )
+    annotations, lost = timeline.annotations()
+    raw.set_annotations(annotations, verbose="error")
+    left_out = f"; {lost} events inside gaps left out" if lost else ""
+    return [
+        f"{count}{_GAPS}: the stretches stand end to end, each a segment of its own, and events "
+        f"where their samples are, so times after the first gap are not the file's{left_out}"
+    ]
 
 
 # --------------------------------------------------------------------- epochs
@@ -340,16 +335,55 @@ def _check_side_files(path: Path) -> None:
     count = _vhdr_value(path, "NumberOfChannels")
     if count.isdigit() and int(count[:12]) > path.stat().st_size:  # each needs a line
         raise FileError(f"'{path.name}' claims {count[:40]} channels. {DAMAGED}")
+    names = Counter(
+        text.split(",")[0]
+        for section, key, text in _vhdr_lines(path)
+        if section == "channel infos" and key.startswith("ch")
+    )
+    if twice := [printable(n, 40) for n, times in names.items() if n and times > 1]:
+        raise FileError(
+            f"'{path.name}': channel names stand twice: {', '.join(twice[:5])}. Rename them in "
+            "that file so each is unique."
+        )
+
+
+def _vhdr_lines(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Section and key, in lower case, and value of each line of a BrainVision header."""
+    with path.open("rb") as stream:
+        text = stream.read(1 << 20).decode("latin-1")
+    section = ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            section = line.strip("[] \t").lower()
+        left, equals, right = line.partition("=")
+        if equals:
+            yield section, left.strip().lower(), right.strip()
 
 
 def _vhdr_value(path: Path, key: str) -> str:
+    return next((text for _, found, text in _vhdr_lines(path) if found == key.lower()), "")
+
+
+def _holds_hdf5(path: Path) -> bool:
+    """Whether a ``.set`` file is of MATLAB 7.3, which is HDF5 behind a text.
+
+    Raises
+    ------
+    MissingDependencyError
+        If so, and the package that reads it is not installed.
+    """
+    size, place, found = path.stat().st_size, 0, False
     with path.open("rb") as stream:
-        text = stream.read(1 << 20).decode("latin-1")
-    for line in text.splitlines():
-        left, equals, right = line.partition("=")
-        if equals and left.strip().lower() == key.lower():
-            return right.strip()
-    return ""
+        while place < size and not found:  # HDF5 may begin at 0, 512, 1024, 2048, …
+            stream.seek(place)
+            found = stream.read(8) == b"\x89HDF\r\n\x1a\n"
+            place = max(512, 2 * place)
+    if found and find_spec("pymatreader") is None:
+        raise MissingDependencyError(
+            f"'{path.name}' is a MATLAB 7.3 file, which needs pymatreader: pip install "
+            "pymatreader. Or save it in EEGLAB again without the option for large files."
+        )
+    return found
 
 
 def _set_fields(path: Path) -> tuple[int, str]:

@@ -17,9 +17,9 @@ from neuro.errors import ConfigError, DataError, FileError
 from neuro.io._bids_names import beside, entities, facts_from_name, split_name
 from neuro.io._reading import (
     check_facts,
-    check_some_finite,
     events_from_table,
     finish,
+    judge,
     provenance,
     read_table,
     reading,
@@ -125,12 +125,11 @@ def read_nifti(
             stream, steps = _voxels(image, path, mask, when, unit)
             used += [Path(mask)] if mask not in (None, "auto", "all") else []
         if confounds is not None:
-            from neuro.io.fmriprep import regress_out
+            from neuro.io._confounds import regress_out
 
             stream, more_steps = regress_out(stream, path, confounds)
             steps += more_steps
-        if check:
-            check_some_finite(stream, "bold")
+        steps += judge(stream, "bold", check)
     recording = Recording({"bold": stream}, _events(path))
     origin = provenance(used, "fmri", "nibabel")
     return finish(recording, origin, [*when.steps, *steps, *notes, *more], known)

@@ -238,7 +238,8 @@ def _read_folder(
         return bids.read_bids(path, check=check, **given, **facts)
     if next(path.glob("shard-*.h5"), None) is not None:
         raise FileError(
-            f"'{path.name}' is a folder of shards, many recordings: neuro.io.load_shards reads it."
+            f"'{path.name}' is a folder of shards, many recordings: neuro.io.load_shards reads "
+            "it, and `neuro train --data` and `neuro evaluate` take it as it is."
         )
     raise FileError(
         f"'{path.name}' is a folder of no known layout: neither BIDS (sub-*/) nor fMRIPrep outputs "

@@ -13,8 +13,8 @@ from neuro.errors import ConfigError, DataError, FileError, did_you_mean
 from neuro.io._bids_names import facts_from_name
 from neuro.io._reading import (
     check_facts,
-    check_some_finite,
     finish,
+    judge,
     provenance,
     read_table,
     reading,
@@ -117,12 +117,11 @@ def read_roi_table(
     with reading(path):
         axis = Axis(names, "roi", atlas=atlas, bad=constant_rows(x))
         stream = Regular(x, 1 / exact_rate(when.tr), unit, axis, "bold", t0_s=when.t0_s)
-        if check:
-            check_some_finite(stream, "bold")
+        accepted = judge(stream, "bold", check)
     known = {**facts_from_name(path.name), **facts}
     if key is not None and "id" not in known and not known:
         known["id"] = f"{path.stem}_{key}"
-    notes = [*when.steps, *([f"array {key!r} of the file"] if key else [])]
+    notes = [*when.steps, *([f"array {key!r} of the file"] if key else []), *accepted]
     return finish(Recording({"bold": stream}), provenance([path], "roi_table"), notes, known)
 
 

@@ -15,9 +15,7 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
-
-import h5py
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from neuro.errors import ConfigError, FileError, did_you_mean
 from neuro.io._archives import extract_members
@@ -36,7 +34,12 @@ from neuro.io._files import (
     sha256_of,
     write_json,
 )
+from neuro.io._sink import Sink
+from neuro.io._walks import READERS
 from neuro.typing import PathLike
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = [
     "DEFAULT",
@@ -59,15 +62,6 @@ __all__ = [
     "write_json",
     "write_tensors",
 ]
-
-# What the child process may run. Closed: a file or a user never names a function.
-READERS: dict[str, str] = {
-    "cifti": "neuro.io.surface:walk_cifti",
-    "hdf5": "neuro.io.safe:walk_hdf5",
-    "mat": "neuro.io.eeg:walk_mat",
-    "mne": "neuro.io.eeg:walk",
-    "nwb": "neuro.io.nwb:walk",
-}
 
 
 def probe(
@@ -126,11 +120,13 @@ _MAX_BLOCKS = 64
 
 
 @overload
-def open_hdf5(path: PathLike, mode: Literal["r"] = "r", limits: Limits = DEFAULT) -> h5py.File: ...
+def open_hdf5(
+    path: PathLike, mode: Literal["r"] = "r", limits: Limits = DEFAULT
+) -> "h5py.File": ...
 @overload
 def open_hdf5(
     path: PathLike, mode: Literal["w"], limits: Limits = DEFAULT
-) -> AbstractContextManager[h5py.File]: ...
+) -> "AbstractContextManager[h5py.File]": ...
 def open_hdf5(path: PathLike, mode: Literal["r", "w"] = "r", limits: Limits = DEFAULT) -> Any:
     """Open an HDF5 file for reading after checking every object in it.
 
@@ -173,6 +169,8 @@ def open_hdf5(path: PathLike, mode: Literal["r", "w"] = "r", limits: Limits = DE
         return create_hdf5(path)
     if mode != "r":
         raise ConfigError(f"open_hdf5: mode={mode!r}. Use 'r' to read or 'w' to write a new file.")
+    import h5py
+
     path, status = regular_file(path)
     # h5py raises nearly every built-in exception on damaged structures.
     with blame(path, "is not a readable HDF5 file", Exception):
@@ -186,7 +184,7 @@ def open_hdf5(path: PathLike, mode: Literal["r", "w"] = "r", limits: Limits = DE
 
 
 @contextmanager
-def create_hdf5(path: PathLike) -> Iterator[h5py.File]:
+def create_hdf5(path: PathLike) -> "Iterator[h5py.File]":
     """Write a new HDF5 file that appears complete or not at all.
 
     Parameters
@@ -214,8 +212,11 @@ def create_hdf5(path: PathLike) -> Iterator[h5py.File]:
     >>> [p.name for p in path.parent.iterdir()]
     ['a.h5']
     """
-    with atomic_path(path) as temporary:
-        file = h5py.File(temporary, "x")
+    import h5py
+
+    with atomic_path(path) as temporary, temporary.open("x+b", buffering=0) as plain:
+        sink = Sink(plain)
+        file = h5py.File(sink, "w")
         try:
             yield file
         except BaseException:
@@ -223,6 +224,7 @@ def create_hdf5(path: PathLike) -> Iterator[h5py.File]:
                 file.close()
             raise
         file.close()
+        sink.raise_failure()
 
 
 @dataclass
@@ -234,6 +236,8 @@ class _Scan:
     limits: Limits
 
     def run(self, root: Any) -> None:
+        import h5py
+
         pending = [(root, "", 0)]
         seen = {h5py.h5o.get_info(root).addr}  # hard links may form circles
         links = 0
@@ -264,6 +268,8 @@ class _Scan:
                     pending.append((item, where, depth + 1))
 
     def _check_link(self, group: Any, key: bytes, kind: int, where: str) -> None:
+        import h5py
+
         what = f"'{self.name}': link '{where}'"
         if kind == h5py.h5l.TYPE_EXTERNAL:
             other = printable(os.path.basename(os.fsdecode(group.links.get_val(key)[0])), 80)
@@ -283,6 +289,8 @@ class _Scan:
             ) from error
 
     def _check_dataset(self, dataset: Any, where: str) -> None:
+        import h5py
+
         what = f"'{self.name}': data set '{where}'"
         plan = dataset.get_create_plist()
         layout = plan.get_layout()
@@ -357,6 +365,8 @@ def walk_hdf5(path: PathLike) -> None:
 
 
 def _touch(_: str, item: Any) -> None:
+    import h5py
+
     _touch_attributes(item)
     if not isinstance(item, h5py.Dataset) or item.size in (None, 0):
         return

@@ -123,7 +123,8 @@ def read_spikes(path: PathLike, *, unit: str = "s", check: bool = True, **facts:
     unit : {"s", "ms", "us"}
         Unit of the times.
     check : bool
-        Refuse rates above 1,000 spikes a second, which mean a wrong unit.
+        Refuse rates above 1,000 spikes a second, which mean a wrong unit, and
+        decreasing times; False sorts them and notes both in the provenance.
     **facts
         Fields of :class:`Recording`.
 
@@ -156,12 +157,15 @@ def read_spikes(path: PathLike, *, unit: str = "s", check: bool = True, **facts:
         scale = _SCALE[unit]
         if support is not None:
             support = support * scale
+        notes = [f"times in {unit}"] if unit != "s" else []
+        if not check and len(times) == len(ids):
+            times, ids, back = _sorted(times, ids)
+            notes += [f"{back} spikes that stood before an earlier one sorted"] if back else []
         recording = from_spikes(times * scale, ids, support=support)
         stream = recording.streams["spikes"]
-        if check and isinstance(stream, Irregular):
-            _check_rate(stream)
+        if isinstance(stream, Irregular):
+            notes += _check_rate(stream, check)
     known = {**facts_from_name(path.name), **facts}
-    notes = [f"times in {unit}"] if unit != "s" else []
     return finish(recording, provenance([path], "spikes"), notes, known)
 
 
@@ -191,12 +195,27 @@ def _columns(path: Path) -> tuple[FloatArray, AnyArray, FloatArray | None]:
     return table.numbers(found[0]), ids, None
 
 
-def _check_rate(stream: Irregular) -> None:
+def _sorted(times: FloatArray, ids: AnyArray) -> tuple[FloatArray, AnyArray, int]:
+    """Spikes in the order of time, and how many of a unit were followed by an earlier one."""
+    by_unit = np.argsort(ids, kind="stable")
+    same = ids[by_unit][1:] == ids[by_unit][:-1]
+    back = int(((np.diff(times[by_unit]) < 0) & same).sum())
+    order = np.argsort(times, kind="stable")
+    return times[order], ids[order], back
+
+
+def _check_rate(stream: Irregular, check: bool) -> list[str]:
     counts = np.bincount(stream.unit_index, minlength=len(stream.units))
     total = float(np.diff(stream.support, axis=1).sum())
     # no neuron keeps 1,000 spikes a second; 20 spikes say enough
-    if counts.max() > 20 and counts.max() / total > 1000:
+    if counts.max() <= 20 or counts.max() / total <= 1000:
+        return []
+    fact = (
+        f"Unit {stream.units.names[int(counts.argmax())]!r} fires {counts.max() / total:.4g} times "
+        "a second"
+    )
+    if check:
         raise DataError(
-            f"Unit {stream.units.names[int(counts.argmax())]!r} fires {counts.max() / total:.4g} "
-            "times a second. Are the times in another unit? Pass unit='ms' or 'us', or check=False."
+            f"{fact}. Are the times in another unit? Pass unit='ms' or 'us', or check=False."
         )
+    return [f"accepted because of check=False: {fact}"]

@@ -13,9 +13,9 @@ from neuro.io._files import DAMAGED
 from neuro.io._gifti import check_gifti
 from neuro.io._reading import (
     check_facts,
-    check_some_finite,
     events_from_table,
     finish,
+    judge,
     provenance,
     reading,
 )
@@ -161,14 +161,15 @@ def _finished(
         stream = Regular(
             x, 1 / exact_rate(when.tr), unit, axis.replace(bad=bad), "bold", t0_s=when.t0_s
         )
-        if check:
-            check_some_finite(stream, "bold")
+        accepted = judge(stream, "bold", check)
     if bad.any():
         notes = [*notes, f"{int(bad.sum())} rows never change and are marked bad"]
     found = beside(path, "events", ".tsv")
     events = events_from_table(found) if found is not None else Events.empty()
     origin = provenance(used, "surface", "nibabel")
-    return finish(Recording({"bold": stream}, events), origin, [*when.steps, *notes], facts)
+    return finish(
+        Recording({"bold": stream}, events), origin, [*when.steps, *notes, *accepted], facts
+    )
 
 
 def read_surface(

@@ -297,7 +297,7 @@ def ts_recording(
         If the amplitude cannot be what `unit` says.
     """
     from neuro.data import Axis, Events, Provenance, Recording, Regular, exact_rate
-    from neuro.data.units import check_plausible
+    from neuro.io._reading import judge, reading
 
     path = Path(path)
     ts = read_ts(path)
@@ -318,8 +318,8 @@ def ts_recording(
         segments=np.stack([starts, ends], axis=1),
         valid=None if finite.all() else finite,
     )
-    if check:
-        check_plausible(stream)
+    with reading(path):
+        steps = (*ts.notes, *judge(stream, modality, check))
     names = names or {}
     kinds = [names.get(label, label) for label in ts.labels] or ["trial"] * len(ts.cases)
     second = rate.denominator / rate.numerator
@@ -334,5 +334,5 @@ def ts_recording(
         task=task,
         streams={modality: stream},
         events=events,
-        provenance=Provenance(source=path.name, reader="neuro.io.ts", steps=ts.notes),
+        provenance=Provenance(source=path.name, reader="neuro.io.ts", steps=steps),
     )

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuro.data import Axis, Regular, check_plausible, conversion_factor
-from neuro.data.units import canonical_unit, typical_sd, unit_name
+from neuro.data.plausible import typical_sd
+from neuro.data.units import canonical_unit, unit_name
 from neuro.errors import UnitError
 
 Make = Callable[..., Regular]
