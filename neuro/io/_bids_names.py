@@ -53,14 +53,18 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def entities(name: str) -> tuple[dict[str, str], str]:
-    """Entities of a BIDS file name and its suffix.
+    """Entities of a BIDS file name and its suffix (which people leave out).
 
     Examples
     --------
     >>> entities("sub-01_task-rest_bold.nii.gz")
     ({'sub': '01', 'task': 'rest'}, 'bold')
+    >>> entities("sub-01.edf")
+    ({'sub': '01'}, '')
     """
     *pairs, suffix = split_name(name)[0].split("_")
+    if "-" in suffix:
+        pairs, suffix = [*pairs, suffix], ""
     found = {}
     for pair in pairs:
         key, dash, value = pair.partition("-")

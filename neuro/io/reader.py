@@ -219,7 +219,7 @@ def _format_of(path: Path) -> _Format:
         looks = [n for n, start in _MAGIC if head.startswith(start) and n != found.name]
         hint = f" Its content looks like {looks[0]}." if looks else ""
         raise FileError(
-            f"'{path.name}' does not start like a {found.name} file.{hint} It is damaged or has "
+            f"'{path.name}' does not start as {found.name} files do.{hint} It is damaged or has "
             "the wrong suffix."
         )
     return found
