@@ -61,7 +61,7 @@ def test_unknown_suffix_with_known_content(edf: Path) -> None:
 
 def test_content_against_suffix(edf: Path) -> None:
     edf.rename(edf.with_suffix(".gdf"))
-    with pytest.raises(FileError, match=r"does not start like a GDF file.*looks like EDF"):
+    with pytest.raises(FileError, match=r"does not start as GDF files do.*looks like EDF"):
         io.read(edf.with_suffix(".gdf"))
 
 
