@@ -1,4 +1,4 @@
-"""Signals as plain arrays: filters, rates, references, spectra, HRF, bins.
+"""Signals as plain arrays: filters, rates, references, spectra, models, HRF, bins.
 
 Time is the last axis. Whatever streams (``CausalFilter``, ``Resampler``,
 ``CountSmoother``) has ``push(chunk)``, ``reset()``, ``state_dict()`` and
@@ -6,6 +6,14 @@ Time is the last axis. Whatever streams (``CausalFilter``, ``Resampler``,
 functions run on the same code. scipy loads on the first call that needs it.
 """
 
+from neuro.signal.ar import (
+    VAR,
+    choose_order,
+    fit_var,
+    multichannel_burg,
+    var_residuals,
+    whiteness_test,
+)
 from neuro.signal.binning import (
     CountSmoother,
     bin_counts,
@@ -13,6 +21,7 @@ from neuro.signal.binning import (
     gaussian_taps,
     smooth_counts,
 )
+from neuro.signal.cross import Tapering, cross_spectrum, morlet_spectra, tapering
 from neuro.signal.filters import (
     CausalFilter,
     apply_filter,
@@ -31,10 +40,12 @@ from neuro.signal.spectra import BANDS, band_power, burg, burg_spectrum, psd
 __all__ = [
     "BANDS",
     "HRF_MODELS",
+    "VAR",
     "CausalFilter",
     "CountSmoother",
     "DoubleGamma",
     "Resampler",
+    "Tapering",
     "apply_filter",
     "apply_matrix",
     "band_power",
@@ -43,13 +54,18 @@ __all__ = [
     "bin_index",
     "burg",
     "burg_spectrum",
+    "choose_order",
     "convolve_hrf",
+    "cross_spectrum",
     "double_gamma",
     "filter_signal",
+    "fit_var",
     "gaussian_taps",
     "highpass",
     "hrf",
     "lowpass",
+    "morlet_spectra",
+    "multichannel_burg",
     "notch",
     "psd",
     "reference_matrix",
@@ -57,4 +73,7 @@ __all__ = [
     "resampled_ranges",
     "settling_samples",
     "smooth_counts",
+    "tapering",
+    "var_residuals",
+    "whiteness_test",
 ]
