@@ -1,9 +1,5 @@
 """What every network of this package shares: checks at the door, save and load."""
 
-import os
-import platform
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,18 +8,20 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-import neuro
 from neuro.data import Batch, InputContract, Windows, exact_rate
 from neuro.errors import ConfigError, ContractError, DataError, FileError
-from neuro.io.safe import read_json, read_tensors, write_json, write_tensors
 from neuro.models._config import NetworkConfig
+from neuro.models._folder import (
+    CARD,
+    compare,
+    described,
+    read_card,
+    read_weights,
+    write_folder,
+)
 from neuro.typing import PathLike, Seed
 
 __all__ = ["Inputs", "NetworkModel", "Output"]
-
-FORMAT = "neuro-model"
-FORMAT_VERSION = 1
-_CARD, _WEIGHTS = "model.json", "weights.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -344,38 +342,12 @@ class NetworkModel(nn.Module):
         FileError
             If something else is in the way.
         """
-        target = Path(folder)
-        if target.exists() and not (target / _CARD).is_file():
-            raise FileError(
-                f"{target.name!r} exists and is not a saved model; choose another name."
-            )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
-            tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
-            write_tensors(fresh / _WEIGHTS, tensors, {"format": FORMAT, "name": self.name})
-            write_json(fresh / _CARD, self.describe())
-            fresh.chmod(0o755)  # mkdtemp makes it private; a model is to be shared
-            _swap(fresh, target)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-        return target
+        tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
+        return write_folder(folder, self.describe(), tensors)
 
     def describe(self) -> dict[str, Any]:
         """Everything but the weights, as plain JSON."""
-        return {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "name": self.name,
-            "config": self.config.to_json(),
-            "contract": self.contract.to_json(),
-            "versions": {
-                "neuro": neuro.__version__,
-                "torch": str(torch.__version__),
-                "python": platform.python_version(),
-            },
-            "provenance": self.provenance,
-        }
+        return described(self) | {"contract": self.contract.to_json()}
 
     @classmethod
     def from_folder(cls, folder: PathLike) -> Self:
@@ -387,12 +359,9 @@ class NetworkModel(nn.Module):
             If the folder is malformed, incomplete or of another system.
         """
         path = Path(folder)
-        card = read_card(path)
-        if card["name"] != cls.name:
-            raise FileError(
-                f"{path.name!r} holds a {card['name']!r} model, not {cls.name!r}; "
-                "neuro.models.load picks the right class."
-            )
+        card = read_card(path, cls.name)
+        if not isinstance(card.get("contract"), dict):
+            raise FileError(f"The {CARD} of {path.name!r} has no usable field 'contract'.")
         try:
             config = cls.config_class.from_json(card["config"])
             contract = InputContract.from_json(card["contract"])
@@ -401,9 +370,9 @@ class NetworkModel(nn.Module):
             with torch.device("meta"):
                 model = cls(config, contract)
         except Exception as error:  # sizes beyond what torch can count raise its own
-            raise FileError(f"The {_CARD} of {path.name!r} cannot be used: {error}") from error
-        tensors, _ = read_tensors(path / _WEIGHTS)
-        _compare(model.state_dict(), tensors, path)
+            raise FileError(f"The {CARD} of {path.name!r} cannot be used: {error}") from error
+        tensors = read_weights(path)
+        compare(model.state_dict(), tensors, path)
         model.load_state_dict(tensors, assign=True)
         model.provenance = dict(card.get("provenance") or {})
         return model.eval()
@@ -431,73 +400,13 @@ class NetworkModel(nn.Module):
             lists what differs.
         """
         path = Path(folder)
-        card = read_card(path)
-        if card["name"] != self.name:
-            raise FileError(
-                f"{path.name!r} holds a {card['name']!r} model; this one is {self.name!r}."
-            )
-        found, _ = read_tensors(path / _WEIGHTS)
+        card = read_card(path, self.name)
+        found = read_weights(path)
         own = self.state_dict()
         tensors = {k: v for k, v in found.items() if not k.startswith(keep or "\0")}
         tensors.update({k: v for k, v in own.items() if keep and k.startswith(keep)})
-        _compare(own, tensors, path)
+        compare(own, tensors, path)
         self.load_state_dict(tensors)
         # what the weights were trained on goes with them: evaluation asks for it
         self.provenance = dict(card.get("provenance") or {})
         return self
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """Description of a saved model, checked for its outer form.
-
-    Raises
-    ------
-    FileError
-        If there is none, or it is not ours, or of a newer version.
-    """
-    path = folder / _CARD
-    if not path.is_file():
-        raise FileError(f"{folder.name!r} holds no saved model: {_CARD} is missing.")
-    card = read_json(path)
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise FileError(
-            f"The {_CARD} of {folder.name!r} does not describe a model of this package."
-        )
-    version = card.get("format_version")
-    if version != FORMAT_VERSION:
-        raise FileError(
-            f"The {_CARD} of {folder.name!r} has format version {version!r}; this package reads "
-            f"{FORMAT_VERSION}. Update the package or save the model again."
-        )
-    for key, kind in (("name", str), ("config", dict), ("contract", dict)):
-        if not isinstance(card.get(key), kind):
-            raise FileError(f"The {_CARD} of {folder.name!r} has no usable field {key!r}.")
-    return card
-
-
-def _compare(own: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
-    """Raise FileError that lists names, shapes and types that differ."""
-    wrong = [f"{k} is missing" for k in own if k not in found]
-    wrong += [f"{k} is not part of the model" for k in found if k not in own]
-    for key in own.keys() & found.keys():
-        a, b = own[key], found[key]
-        if a.shape != b.shape or a.dtype != b.dtype:
-            wrong.append(
-                f"{key} is {tuple(b.shape)} {b.dtype}, expected {tuple(a.shape)} {a.dtype}"
-            )
-    if wrong:
-        shown = "; ".join(sorted(wrong)[:8]) + ("; ..." if len(wrong) > 8 else "")
-        raise FileError(
-            f"The weights in {path.name!r} do not fit the model, {len(wrong)} differences: {shown}."
-        )
-
-
-def _swap(fresh: Path, target: Path) -> None:
-    """Put a finished folder in its place; the old one goes only afterwards."""
-    if not target.exists():
-        os.replace(fresh, target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    os.replace(target, old)  # an empty folder may be replaced in one step
-    os.replace(fresh, target)
-    shutil.rmtree(old, ignore_errors=True)

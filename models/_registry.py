@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from neuro.errors import ConfigError, FileError, did_you_mean
 from neuro.typing import PathLike
@@ -12,11 +12,13 @@ from neuro.typing import PathLike
 if TYPE_CHECKING:
     from neuro.data import InputContract
     from neuro.models._base import NetworkModel
+    from neuro.models._estimator import EstimatorModel
 
 __all__ = ["ModelInfo", "create", "info", "load", "model_class", "names"]
 
 # name -> "module:class". Closed on purpose: neither a file nor a user names code.
 _TABLE: dict[str, str] = {
+    "ar_net": "neuro.models.ar_net:ARNet",
     "patch_mae": "neuro.models.patch_mae:PatchMAE",
 }
 _CARDS = Path(__file__).parent / "cards"
@@ -34,6 +36,8 @@ class ModelInfo:
         One sentence, the card's first.
     source : str
         ``module:class``.
+    kind : {"network", "estimator"}
+        Trained by :func:`neuro.train.fit`, or by its own ``fit``.
     presets : mapping of str to mapping
         What each preset sets.
     config : mapping of str to object
@@ -45,6 +49,7 @@ class ModelInfo:
     name: str
     summary: str
     source: str
+    kind: Literal["network", "estimator"]
     presets: Mapping[str, Mapping[str, Any]]
     config: Mapping[str, Any]
     card: str
@@ -61,12 +66,12 @@ def names() -> list[str]:
     Examples
     --------
     >>> names()
-    ['patch_mae']
+    ['ar_net', 'patch_mae']
     """
     return sorted(_TABLE)
 
 
-def model_class(name: str) -> "type[NetworkModel]":
+def model_class(name: str) -> "type[NetworkModel | EstimatorModel]":
     """Class of a model.
 
     Parameters
@@ -87,7 +92,7 @@ def model_class(name: str) -> "type[NetworkModel]":
     if name not in _TABLE:
         raise ConfigError(f"No model is called {name!r}. {did_you_mean(str(name), _TABLE)}")
     module, _, attribute = _TABLE[name].partition(":")
-    found: type[NetworkModel] = getattr(importlib.import_module(module), attribute)
+    found: type[NetworkModel | EstimatorModel] = getattr(importlib.import_module(module), attribute)
     return found
 
 
@@ -118,7 +123,8 @@ def info(name: str) -> ModelInfo:
     card = (_CARDS / f"{name}.md").read_text(encoding="utf-8")
     summary = next(line for line in card.splitlines() if line and not line.startswith("#"))
     defaults = {f.name: f.default for f in fields(cls.config_class)}
-    return ModelInfo(name, summary, _TABLE[name], dict(cls.presets), defaults, card)
+    kind: Literal["network", "estimator"] = "network" if _is_network(cls) else "estimator"
+    return ModelInfo(name, summary, _TABLE[name], kind, dict(cls.presets), defaults, card)
 
 
 def create(
@@ -129,8 +135,8 @@ def create(
     chs_info: Sequence[Mapping[str, Any]] | None = None,
     seed: int = 0,
     **config: Any,
-) -> "NetworkModel":
-    """Build a model with random weights.
+) -> Any:
+    """Build a model: a network with random weights, or an estimator to be fitted.
 
     Parameters
     ----------
@@ -139,20 +145,20 @@ def create(
     preset : str
         "paper", "default" or "tiny"; none needs another argument.
     contract : InputContract, optional
-        What the model is to accept, for instance ``windows.contract()``: sets
-        rate, unit, modality and channels, and is kept in the model.
+        Networks: what is to be accepted, for instance ``windows.contract()``:
+        sets rate, unit, modality and channels, and is kept in the model.
     chs_info : sequence of mapping, optional
-        Channels as MNE's ``info["chs"]`` and braindecode describe them: names
+        Networks: channels as MNE's ``info["chs"]`` and braindecode describe them: names
         (``ch_name``) and positions (``loc``).
     seed : int
-        Of the random weights; torch's global generator is left alone.
+        Of all that is random; torch's global generator is left alone.
     **config
         Fields of the model's configuration; they override the preset.
 
     Returns
     -------
-    NetworkModel
-        In training mode, as torch modules are.
+    NetworkModel or EstimatorModel
+        A network is in training mode, as torch modules are.
 
     Raises
     ------
@@ -165,9 +171,13 @@ def create(
     >>> model.config.n_chans
     4
     """
-    cls = model_class(name)
+    cls: Any = model_class(name)
     if preset not in cls.presets:
         raise ConfigError(f"{name} has no preset {preset!r}. {did_you_mean(preset, cls.presets)}")
+    if not _is_network(cls):
+        if contract is not None or chs_info is not None:
+            raise ConfigError(f"{name} is an estimator: it learns its channels from what it fits.")
+        return cls(cls.config_class.from_json({"seed": seed, **cls.presets[preset], **config}))
     given = {**_from_contract(contract), **_from_chs_info(chs_info), **config}
     if given.get("ch_names") and "n_chans" not in given:
         given["n_chans"] = 0  # as many as there are names, not the preset's
@@ -180,7 +190,7 @@ def create(
         return cls(built, contract)
 
 
-def load(folder: PathLike) -> "NetworkModel":
+def load(folder: PathLike) -> Any:
     """Open a saved model.
 
     Parameters
@@ -190,8 +200,8 @@ def load(folder: PathLike) -> "NetworkModel":
 
     Returns
     -------
-    NetworkModel
-        On the CPU, in eval mode.
+    NetworkModel or EstimatorModel
+        A network is on the CPU, in eval mode.
 
     Raises
     ------
@@ -209,7 +219,7 @@ def load(folder: PathLike) -> "NetworkModel":
     >>> load(folder).name
     'patch_mae'
     """
-    from neuro.models._base import read_card
+    from neuro.models._folder import read_card
 
     name = read_card(Path(folder))["name"]
     if name not in _TABLE:
@@ -218,6 +228,12 @@ def load(folder: PathLike) -> "NetworkModel":
             f"know. {did_you_mean(str(name), _TABLE)}"
         )
     return model_class(name).from_folder(folder)
+
+
+def _is_network(cls: Any) -> bool:
+    from neuro.models._base import NetworkModel
+
+    return issubclass(cls, NetworkModel)
 
 
 def _from_contract(contract: "InputContract | None") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from neuro.cli._sources import recordings_of
 from neuro.errors import DataUnavailableError, FileError
 
 if TYPE_CHECKING:
-    from neuro.models._base import NetworkModel
+    pass
 
 __all__ = [
     "audit_source",
@@ -119,12 +119,14 @@ def list_models(as_json: bool) -> None:
     rows = []
     for name in models.list():
         info = models.info(name)
-        rows.append({"name": name, "summary": info.summary, "presets": list(info.presets)})
+        rows.append(
+            {"name": name, "kind": info.kind, "summary": info.summary, "presets": [*info.presets]}
+        )
     if as_json:
         show_json(rows)
         return
-    cells = [[r["name"], r["summary"], ", ".join(r["presets"])] for r in rows]
-    table("Models", ["name", "summary", "presets"], cells)
+    cells = [[r["name"], r["kind"], r["summary"], ", ".join(r["presets"])] for r in rows]
+    table("Models", ["name", "kind", "summary", "presets"], cells)
     console.print("Describe one with: neuro models info NAME")
 
 
@@ -142,6 +144,8 @@ def model_info(name: str, as_json: bool) -> None:
 
 def _checkpoint(folder: Path) -> dict[str, Any]:
     model = load_model(folder)
+    if models.info(model.name).kind == "estimator":
+        return {"model": model.name, "config": model.config.to_json(), **model.provenance}
     history = model.provenance.get("training", [])
     return {
         "model": model.name,
@@ -152,7 +156,7 @@ def _checkpoint(folder: Path) -> dict[str, Any]:
     }
 
 
-def load_model(folder: Path) -> "NetworkModel":
+def load_model(folder: Path) -> Any:
     """A saved model, or the best checkpoint of a run folder.
 
     Raises

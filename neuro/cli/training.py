@@ -56,6 +56,11 @@ def train_model(
     """
     from neuro.train import fit as run_fit
 
+    if models.info(name).kind == "estimator":
+        raise ConfigError(
+            f"{name} is an estimator: it is fitted from Python, by "
+            f"neuro.models.create({name!r}).fit(x)."
+        )
     index = cut(recordings, **window)
     train, valid = (index, None)
     if valid_by is not None:

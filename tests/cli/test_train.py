@@ -144,3 +144,10 @@ def test_only_the_first_process_speaks(run, eeg_folder, tmp_path, monkeypatch):
     for form in ([], ["--json"]):
         said = train(run, eeg_folder, tmp_path / "run", *form)
         assert (said.code, said.out) == (0, "")
+
+
+def test_estimators_are_sent_to_python(run, eeg_folder, tmp_path):
+    said = run("train", "ar_net", "--data", eeg_folder, "--out", tmp_path / "run", *TINY)
+    assert said.code == 2
+    assert "neuro.models.create('ar_net').fit(x)" in said.err
+    assert not (tmp_path / "run").exists()
