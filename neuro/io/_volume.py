@@ -18,6 +18,11 @@ __all__ = ["Timing", "check_mgh", "check_nifti", "header_tr", "sidecar", "timing
 
 _TIME_UNITS = {0: 1.0, 8: 1.0, 16: 1e-3, 24: 1e-6}
 _PLAUSIBLE_TR = (0.05, 30.0)
+# Bytes of a sample by NIfTI's code of its type.
+_NIFTI_BYTES = {
+    2: 1, 4: 2, 8: 4, 16: 4, 32: 8, 64: 8, 128: 3, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8,
+    1536: 16, 1792: 16, 2048: 32, 2304: 4,
+}  # fmt: skip
 _MAX_HEAD = 512 << 20  # CIFTI keeps its XML between header and samples
 
 
@@ -49,10 +54,10 @@ def check_nifti(path: Path, limits: Limits = DEFAULT) -> None:
         raise FileError(f"'{path.name}' does not start like a NIfTI file. {DAMAGED}")
     if kind == 348:
         dim = struct.unpack(order + "8h", head[40:56])
-        bits = struct.unpack(order + "h", head[72:74])[0]
+        code, bits = struct.unpack(order + "2h", head[70:74])
         start = struct.unpack(order + "f", head[108:112])[0]
     else:
-        bits = struct.unpack(order + "h", head[14:16])[0]
+        code, bits = struct.unpack(order + "2h", head[12:16])
         dim = struct.unpack(order + "8q", head[16:80])
         start = struct.unpack(order + "q", head[168:176])[0]
     ndim, shape = dim[0], dim[1 : 1 + max(0, dim[0])]
@@ -60,8 +65,9 @@ def check_nifti(path: Path, limits: Limits = DEFAULT) -> None:
         raise FileError(f"'{path.name}' declares the shape {shape} in {ndim} dimensions. {DAMAGED}")
     if not 0 <= start <= _MAX_HEAD:
         raise FileError(f"'{path.name}' puts its samples at byte {start:g}. {DAMAGED}")
-    claimed = math.prod(shape) * max(1, bits // 8)
-    _check_claim(path, claimed, status.st_size, int(start), limits)
+    # both tell the width of a sample, and readers go by the first
+    width = max(1, bits // 8, _NIFTI_BYTES.get(code, 1))
+    _check_claim(path, math.prod(shape) * width, status.st_size, int(start), limits)
 
 
 def check_mgh(path: Path, limits: Limits = DEFAULT) -> None:

@@ -179,7 +179,7 @@ def _participant(root: Path, subject: str) -> dict[str, Any]:
             out[name] = table.text(name)[row]
     if table.has("age"):
         age = table.text("age")[row].rstrip("+")  # "89+" of anonymised sets
-        if age.replace(".", "", 1).isdigit():
+        if age.replace(".", "", 1).isdecimal():
             out["age"] = float(age)
     return out
 

@@ -242,7 +242,7 @@ def _check_length(path: Path, raw: Any, check: bool) -> list[str]:
     """Compare what headers claim with what there is; notes of what was put up with."""
     if path.suffix.lower() == ".vhdr":
         points = _vhdr_value(path, "DataPoints")
-        if points.isdigit() and int(points) != raw.n_times:
+        if points.isdecimal() and int(points[:20]) != raw.n_times:
             claim = f"claims {points[:40]} samples, its data file holds {raw.n_times}"
             if check:
                 raise FileError(
@@ -264,9 +264,9 @@ def _mend_gaps(path: Path, raw: Any, check: bool) -> list[str]:
     if check:
         at = timeline.starts[:-1][timeline.jumps][0] + timeline.length
         raise FileError(
-            f"'{path.name}' is a discontinuous EDF+ file: {count} gaps, the first after {at:g} s, "
-            "so times after it would be wrong. Export it as continuous EDF; check=False reads "
-            "the stretches end to end, each a segment of its own."
+            f"'{path.name}' is a discontinuous {path.suffix[1:].upper()}+ file: {count} gaps, the "
+            f"first after {at:g} s, so times after it would be wrong. Export it as continuous "
+            "EDF; check=False reads the stretches end to end, each a segment of its own."
         )
     annotations, lost = timeline.annotations()
     raw.set_annotations(annotations, verbose="error")
@@ -333,7 +333,7 @@ def _check_side_files(path: Path) -> None:
         if key == "DataFile" and name:
             regular_file(path.with_name(name.replace("$b", path.stem)))
     count = _vhdr_value(path, "NumberOfChannels")
-    if count.isdigit() and int(count[:12]) > path.stat().st_size:  # each needs a line
+    if count.isdecimal() and int(count[:12]) > path.stat().st_size:  # each needs a line
         raise FileError(f"'{path.name}' claims {count[:40]} channels. {DAMAGED}")
     names = Counter(
         text.split(",")[0]

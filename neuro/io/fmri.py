@@ -15,6 +15,7 @@ from neuro.data import Axis, Events, Grid, Recording, Regular, Static
 from neuro.data.rates import exact_rate
 from neuro.errors import ConfigError, DataError, FileError
 from neuro.io._bids_names import beside, entities, facts_from_name, split_name
+from neuro.io._files import reason
 from neuro.io._reading import (
     check_facts,
     events_from_table,
@@ -232,7 +233,8 @@ def _mask(image: Any, path: Path, mask: PathLike | None) -> tuple[BoolArray, str
             inside = np.asarray(compute_epi_mask(image).dataobj) > 0
         except Exception as error:
             raise DataError(
-                f"No brain was found ({error}). Give mask=FILE, or mask='all' for every voxel."
+                f"No brain was found ({reason(error, path)}). Give mask=FILE, or mask='all' for "
+                "every voxel."
             ) from error
         how = "mask found by nilearn.masking.compute_epi_mask"
     else:

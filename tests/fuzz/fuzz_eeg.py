@@ -54,10 +54,29 @@ def edf(folder: Path) -> list[Seed]:
         noise(1, 20)[0], 10, label="Resp", physical_dimension="", physical_range=(-99, 99)
     )
     edfio.Edf([signals[0], slow]).write(folder / "rates.edf")
+    notes = {0.0: [b"+0.5\x150.2\x14blink"], 9.0: [b"+9.5\x147", b"+5\x14lost"]}
+    (folder / "gaps.edf").write_bytes(retimed((folder / "plain.edf").read_bytes(), notes))
     return [
         Seed(".", "plain.edf", ("plain.edf",), header=1024),
         Seed(".", "rates.edf", ("rates.edf",), header=1024),
+        Seed(".", "gaps.edf", ("gaps.edf",), {"check": False}, 1024),
     ]
+
+
+def retimed(content: bytes, notes: dict[float, list[bytes]]) -> bytes:
+    """An EDF+ file whose records begin at the keys, in s, and hold these annotations only."""
+    head, n = content[:256], int(content[252:256])
+    counts = [int(content[256 + 216 * n + 8 * i :][:8]) for i in range(n)]
+    row, room = 2 * sum(counts), 2 * counts[-1]
+    out = bytearray(content)
+    for record, (start, texts) in enumerate(notes.items()):
+        block = f"{start:+g}".encode() + b"\x14\x14\0" + b"".join(t + b"\x14\0" for t in texts)
+        assert len(block) <= room
+        at = 256 * (n + 1) + (record + 1) * row - room
+        out[at : at + room] = block.ljust(room, b"\0")
+    assert int(head[236:244]) == len(notes)
+    out[192:197] = b"EDF+D"
+    return bytes(out)
 
 
 def bdf(folder: Path) -> list[Seed]:
@@ -201,7 +220,8 @@ def brainvision(folder: Path) -> list[Seed]:
         encoding="utf-8",
     )
     (folder / "v.eeg").write_bytes(np.round(noise().T * 10).astype("<i2").tobytes())
-    return [Seed(".", "v.vhdr", ("v.vhdr", "v.vhdr", "v.vmrk", "v.vmrk", "v.eeg"))]
+    files = ("v.vhdr", "v.vhdr", "v.vmrk", "v.vmrk", "v.eeg")
+    return [Seed(".", "v.vhdr", files), Seed(".", "v.vhdr", files, {"check": False})]
 
 
 def _xdf_chunk(tag: int, content: bytes) -> bytes:

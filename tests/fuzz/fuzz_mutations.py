@@ -9,6 +9,7 @@ from random import Random
 __all__ = ["damage"]
 
 _NUMBER = re.compile(rb"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_QUOTED = re.compile(rb"(?<=\")[^\"<>&\n]{0,200}(?=\")")
 _WORDS = (
     b"", b"0", b"-1", b"1e308", b"-1e308", b"1e-320", b"nan", b"inf", b"99999999999999999999",
     b"2147483647", b"-2147483648", b"4294967295", b"9223372036854775807", b"1" * 400, b"n/a",
@@ -94,6 +95,16 @@ def _number(out: bytearray, rng: Random, reach: int) -> None:
     out[start:stop] = word
 
 
+def _quoted(out: bytearray, rng: Random, reach: int) -> None:
+    """What stands between quotes becomes another such text or word: XML and JSON stay that."""
+    found = [m.span() for m in _QUOTED.finditer(bytes(out[:reach]))]
+    if not found:
+        return
+    (start, stop), (first, last) = rng.choice(found), rng.choice(found)
+    plain = [w for w in _WORDS if w.isascii() and not set(w) & set(b'"<>&\\\0\n\r\x1b')]
+    out[start:stop] = rng.choice((bytes(out[first:last]), rng.choice(plain)))
+
+
 def _word(out: bytearray, rng: Random, reach: int) -> None:
     at = rng.randrange(reach)
     out[at : at + rng.choice((0, 0, 1, 4))] = rng.choice(_WORDS)
@@ -116,7 +127,7 @@ def _line(out: bytearray, rng: Random, reach: int) -> None:
 
 
 _ACTS = (_flip, _flip, _byte, _overwrite, _cut, _insert, _remove, _copy, _extreme, _extreme, _extreme)  # fmt: skip  # noqa: E501
-_TEXT_ACTS = (_number, _number, _number, _word, _line, _flip, _cut)
+_TEXT_ACTS = (_number, _number, _number, _quoted, _quoted, _word, _line, _flip, _cut)
 
 
 def damage(name: str, data: bytes, rng: Random, *, header: int, text: bool) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py  # which starts a process when it is first imported
 from fuzz_eeg import Seed
 from fuzz_seeds import Format
 
@@ -61,14 +62,10 @@ def _litter(path: Path) -> None:
 
 def _litter_by_c(path: Path) -> None:
     # as a library of C would: the interpreter knows nothing of it
-    import h5py
-
     h5py.File(path.parent / "b.h5", "w").close()
 
 
 def _litter_elsewhere(path: Path) -> None:
-    import h5py
-
     h5py.File("c.h5", "w").close()
 
 

@@ -224,7 +224,9 @@ def _npz(folder: Path) -> list[Seed]:
     np.savez(
         folder / "spikes.npz", times=times, units=np.arange(50) % 3, support=np.array([[0.0, 10.0]])
     )
-    return [Seed(".", f, (f,)) for f in ("roi.npz", "packed.npz", "spikes.npz")]
+    names = ("roi.npz", "packed.npz", "spikes.npz")
+    unchecked = Seed(".", "spikes.npz", ("spikes.npz",), {"check": False})
+    return [*(Seed(".", f, (f,)) for f in names), unchecked]
 
 
 def _ts(folder: Path) -> list[Seed]:

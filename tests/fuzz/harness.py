@@ -449,7 +449,7 @@ def child(seeds: str) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("formats", nargs="*")
+    parser.add_argument("formats", nargs="*", help="name, or name:cases")
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
@@ -465,8 +465,9 @@ def main() -> None:
         args.keep.mkdir(parents=True, exist_ok=True)
     runner = Runner(args.seeds, args.limit_s, args.keep)
     try:
-        for fmt in args.formats:
-            cases = range(args.first, args.first + args.cases)
+        for text in args.formats:
+            fmt, _, count = text.partition(":")
+            cases = range(args.first, args.first + int(count or args.cases))
             print(json.dumps(runner.run(fmt, cases, args.seed)), flush=True)
     finally:
         runner.close()

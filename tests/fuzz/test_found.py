@@ -1,12 +1,17 @@
 """What fuzzing found, one small file each, so that it stays mended."""
 
 import base64
+import errno
 import gzip
 import json
+import os
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import fuzz_eeg
@@ -17,6 +22,7 @@ import pytest
 from neuro import io
 from neuro.errors import FileError
 from neuro.io import _probe, safe
+from neuro.io._sink import Sink
 
 
 def patched(path: Path, at: int, content: bytes) -> Path:
@@ -84,6 +90,26 @@ def test_brainvision_claiming_channels(tmp_path: Path) -> None:
         io.read(tmp_path / "v.vhdr")
 
 
+@pytest.mark.parametrize("field", ["NumberOfChannels=2", "DataPoints=200"])
+def test_brainvision_with_a_digit_that_is_no_number(tmp_path: Path, field: str) -> None:
+    fuzz_eeg.brainvision(tmp_path)
+    name = field.partition("=")[0]
+    path = replaced(tmp_path / "v.vhdr", field, f"{name}=\N{SUPERSCRIPT TWO}")
+    path.write_bytes(path.read_text().encode("latin-1", "replace"))
+    if name == "NumberOfChannels":
+        with pytest.raises(FileError, match=r"v\.vhdr"):
+            io.read(path)
+    else:
+        assert io.read(path).regular("eeg").n_times == 200
+
+
+def test_age_that_is_no_number(tmp_path: Path) -> None:
+    fuzz_seeds.FORMATS["bids"].make(tmp_path)
+    table = replaced(tmp_path / "set" / "participants.tsv", "01\t34", "01\t\N{SUPERSCRIPT TWO}")
+    assert table.read_text().count("\N{SUPERSCRIPT TWO}") == 1
+    assert io.read(tmp_path / "set", subject="01").age is None
+
+
 def test_fif_tags_in_a_circle(tmp_path: Path) -> None:
     fuzz_eeg.fif(tmp_path)
     path = tmp_path / "a_raw.fif"
@@ -100,6 +126,15 @@ def test_gzip_that_is_none_inside(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(bytes(400))[:10] + b"\x07" * 60)  # a block of type 3 of 0..2
     with pytest.raises(FileError, match="invalid block type"):
         io.read(path, tr=2.0)
+
+
+def test_nifti_whose_samples_are_wider_than_it_says(tmp_path: Path) -> None:
+    fuzz_seeds.FORMATS["nifti"].make(tmp_path)
+    path = patched(tmp_path / "auto.nii", 72, b"\xff\xff")  # bits of a sample, of which -1 are none
+    path.write_bytes(path.read_bytes()[:6431])
+    with pytest.raises(FileError, match="declares 8640 bytes of samples but holds 6079") as caught:
+        io.read(path, tr=2.0)
+    assert str(tmp_path) not in str(caught.value)
 
 
 def test_repetition_time_of_hundreds_of_digits(tmp_path: Path) -> None:
@@ -208,6 +243,70 @@ def test_error_texts_cannot_command_a_terminal(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="red") as caught:
         io.read(tmp_path / "a.ts", sfreq=100, unit="uV")
     assert "\x1b" not in str(caught.value)
+
+
+# ------------------------------------------------------------------- a full disk
+
+# Limits inside the header, the structure and the samples of a file of 33 kB.
+_SAVES = """
+import os, resource, signal, sys
+from pathlib import Path
+import fuzz_seeds
+from neuro import io
+
+folder, recording = Path(sys.argv[1]), fuzz_seeds.recording()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for limit in map(int, sys.argv[2:]):
+    if (process := os.fork()) == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        try:
+            io.save(recording, folder / "a.h5")
+        except OSError as error:
+            sys.exit(error.errno)  # not os._exit: HDF5 closes what it left open as it ends
+        sys.exit(1)
+    print(os.waitpid(process, 0)[1], flush=True)
+"""
+
+
+def test_hdf5_on_a_full_disk_does_not_end_the_process(stored: Path) -> None:
+    before = stored.read_bytes()
+    limits = [0, 100, 2000, 4096, 10_000, 15_000, 30_000, len(before) - 1]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _SAVES, str(stored.parent), *map(str, limits)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )
+    # the library used to be ended by SIGSEGV (status 139) at most of these
+    assert done.stdout.split() == [str(errno.EFBIG << 8)] * len(limits), done.stderr[-2000:]
+    assert done.stderr == ""
+    assert stored.read_bytes() == before
+    assert list(stored.parent.iterdir()) == [stored]
+
+
+class _FullDisk(BytesIO):
+    """A file with room for 100 bytes."""
+
+    def write(self, data: object) -> int:
+        if self.tell() + memoryview(data).nbytes > 100:  # type: ignore[arg-type]
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)  # type: ignore[arg-type]
+
+
+def test_a_sink_gives_back_what_it_could_not_write() -> None:
+    sink = Sink(_FullDisk())
+    sink.write(memoryview(b"a" * 90))
+    sink.raise_failure()  # nothing to raise yet
+    sink.write(memoryview(b"b" * 20))
+    sink.seek(85)
+    assert sink.write(memoryview(b"c" * 10)) == 10
+    assert sink.seek(0, 2) == 110
+    sink.seek(80)
+    buffer = bytearray(40)
+    sink.readinto(memoryview(buffer))
+    assert bytes(buffer) == b"a" * 5 + b"c" * 10 + b"b" * 15 + bytes(10)
+    with pytest.raises(OSError, match="No space left"):
+        sink.raise_failure()
 
 
 # ------------------------------------------------------------ the guard itself

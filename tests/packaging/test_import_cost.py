@@ -25,6 +25,7 @@ def run(code: str) -> str:
         "import neuro.datasets",
         "import neuro.train",
         "import neuro.evaluate",
+        "import neuro.connectivity",
     ],
 )
 def test_import_leaves_heavy_packages_alone(statement: str) -> None:
