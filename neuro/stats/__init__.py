@@ -2,8 +2,11 @@
 
 Pure functions on arrays; every random one takes ``seed``. The null tests keep
 their level on data without an effect, which the tests of this package measure.
+Nulls, correlations and corrections take torch tensors as well and then return
+tensors.
 """
 
+from neuro.stats.clusters import Clusters, cluster_permutation
 from neuro.stats.correlation import (
     Correlation,
     autocorrelation,
@@ -29,6 +32,7 @@ from neuro.stats.surrogates import (
 )
 
 __all__ = [
+    "Clusters",
     "Correlation",
     "Discoveries",
     "Interval",
@@ -37,6 +41,7 @@ __all__ = [
     "benjamini_hochberg",
     "bootstrap_interval",
     "circular_shift",
+    "cluster_permutation",
     "correlation_test",
     "effective_n",
     "max_statistic",

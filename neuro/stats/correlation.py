@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import ConfigError, DataError
+from neuro.stats._tensors import tensors_too
 from neuro.typing import AnyArray, FloatArray
 
 __all__ = ["Correlation", "autocorrelation", "correlation_test", "effective_n", "pearson"]
@@ -38,6 +39,7 @@ def _pair(x: AnyArray, y: AnyArray) -> tuple[NDArray[np.float64], NDArray[np.flo
     return a - a.mean(axis=-1, keepdims=True), b - b.mean(axis=-1, keepdims=True)
 
 
+@tensors_too
 def pearson(x: AnyArray, y: AnyArray) -> FloatArray:
     """Pearson correlation along the last axis, broadcasting over the others.
 
@@ -72,6 +74,7 @@ def pearson(x: AnyArray, y: AnyArray) -> FloatArray:
     return np.asarray(np.clip(r, -1.0, 1.0))
 
 
+@tensors_too
 def autocorrelation(x: AnyArray, max_lag: int) -> FloatArray:
     """Autocorrelation at lags 0 to ``max_lag`` along the last axis.
 
@@ -113,6 +116,7 @@ def autocorrelation(x: AnyArray, max_lag: int) -> FloatArray:
     return out
 
 
+@tensors_too
 def effective_n(x: AnyArray, y: AnyArray, *, max_lag: int | None = None) -> FloatArray:
     """Number of independent samples two autocorrelated series are worth (Bartlett).
 
@@ -151,6 +155,7 @@ def effective_n(x: AnyArray, y: AnyArray, *, max_lag: int | None = None) -> Floa
     return np.asarray(np.clip(n / np.maximum(inflation, 1.0), _SMALLEST_N, n))
 
 
+@tensors_too
 def correlation_test(x: AnyArray, y: AnyArray, *, max_lag: int | None = None) -> Correlation:
     """Pearson correlation with a two-sided p that respects autocorrelation.
 

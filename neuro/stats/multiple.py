@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from neuro.errors import ConfigError, DataError
+from neuro.stats._tensors import tensors_too
 from neuro.stats.resampling import Tail, permutation_p
 from neuro.typing import AnyArray, BoolArray, FloatArray
 
@@ -18,6 +19,7 @@ class Discoveries(NamedTuple):
     adjusted: FloatArray
 
 
+@tensors_too
 def benjamini_hochberg(p: AnyArray, q: float = 0.05) -> Discoveries:
     """Control the false discovery rate at ``q`` (Benjamini & Hochberg 1995).
 
@@ -62,6 +64,7 @@ def benjamini_hochberg(p: AnyArray, q: float = 0.05) -> Discoveries:
     return Discoveries((adjusted <= q).reshape(values.shape), adjusted.reshape(values.shape))
 
 
+@tensors_too
 def max_statistic(observed: AnyArray, null: AnyArray, *, tail: Tail = "greater") -> FloatArray:
     """P-values that control the chance of any false positive, by the maximum.
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import ConfigError, DataError, did_you_mean
+from neuro.stats._tensors import tensors_too
 from neuro.typing import AnyArray, FloatArray, Seed
 
 __all__ = [
@@ -56,6 +57,7 @@ class Interval:
     method: str
 
 
+@tensors_too
 def permutation_p(
     observed: AnyArray | float, null: AnyArray, *, tail: Tail = "greater"
 ) -> FloatArray:
@@ -232,9 +234,6 @@ def bca_levels(
     z = bias + special.ndtri([(1 - level) / 2, (1 + level) / 2])
     ends = special.ndtr(bias + z / np.maximum(1 - skew * z, 1e-12))
     return float(ends[0]), float(ends[1])
-
-
-_bca_levels = bca_levels  # its earlier, private name
 
 
 def bootstrap_interval(

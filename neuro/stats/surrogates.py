@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import ConfigError, DataError
+from neuro.stats._tensors import tensors_too
 from neuro.typing import AnyArray, FloatArray, Seed
 
 __all__ = [
@@ -36,6 +37,7 @@ def _check_count(n: int) -> None:
         raise ConfigError(f"n={n} surrogates: at least 1 is needed.")
 
 
+@tensors_too
 def circular_shift(x: AnyArray, *, n: int, seed: Seed, min_shift: int = 1) -> AnyArray:
     """Rotate a series in time, all channels together.
 
@@ -80,6 +82,7 @@ def circular_shift(x: AnyArray, *, n: int, seed: Seed, min_shift: int = 1) -> An
     return np.moveaxis(x[..., source], -2, 0)
 
 
+@tensors_too
 def phase_randomise(x: AnyArray, *, n: int, seed: Seed) -> FloatArray:
     """Randomise Fourier phases, adding the same random phases to all channels.
 
@@ -149,6 +152,7 @@ def _shuffled_within(
     return out
 
 
+@tensors_too
 def permute_labels(
     labels: AnyArray, *, n: int, seed: Seed, groups: AnyArray | None = None
 ) -> AnyArray:
@@ -201,6 +205,7 @@ def _check_can_change(labels: AnyArray, codes: NDArray[np.int64]) -> None:
         )
 
 
+@tensors_too
 def permute_blocks(
     labels: AnyArray,
     blocks: AnyArray,
