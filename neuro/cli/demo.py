@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from neuro.cli._show import console, problems
-from neuro.data import Recording, Windows, windows
+from neuro.data import Recording, Windows
 from neuro.errors import DataUnavailableError
-from neuro.evaluate.offline import OfflineTask, offline_task
+from neuro.evaluate.offline import OfflineTask, offline_task, simulate
 from neuro.evaluate.splitting import Split
 
 if TYPE_CHECKING:
@@ -214,37 +214,11 @@ def _summary(results: "Results") -> dict[str, Any]:
 
 
 def _simulated() -> tuple[_Stage, ...]:
-    from neuro.datasets import synthetic
+    def make(name: str) -> Callable[[int], Sequence[Recording]]:
+        return lambda seed: simulate(name, seed)
 
-    hand = OfflineTask(
-        "synthetic_eeg",
-        "left or right hand, imagined, eight simulated people",
-        lambda recordings: windows(recordings, stream="eeg", align="*", length_s=2.0, label="type"),
-        Split("subject", test=0.25),
-    )
-    # the response lags its block: 4 to 20 s after onset holds most of it
-    block = OfflineTask(
-        "synthetic_fmri_roi",
-        "task or rest, twelve simulated people",
-        lambda recordings: windows(
-            recordings, stream="bold", align="*", offset_s=4.0, length_s=16.0, label="type"
-        ),
-        Split("subject", test=0.25),
-    )
-    angle = replace(offline_task("head_direction"), dataset="synthetic_spikes")
-    return (
-        _Stage("eeg", hand, lambda seed: synthetic.eeg(seed=seed).recordings, **_SETTINGS["eeg"]),
-        _Stage(
-            "fmri",
-            block,
-            # a weak response: at the simulator's own height there is nothing to compare
-            lambda seed: synthetic.fmri_roi(seed=seed, task_effect=0.3).recordings,
-            **_SETTINGS["fmri"],
-        ),
-        _Stage(
-            "spikes",
-            angle,
-            lambda seed: synthetic.spikes(seed=seed).recordings,
-            **_SETTINGS["spikes"],
-        ),
+    names = {"eeg": "synthetic_eeg", "fmri": "synthetic_fmri_roi", "spikes": "synthetic_spikes"}
+    return tuple(
+        _Stage(modality, offline_task(name), make(name), **_SETTINGS[modality])
+        for modality, name in names.items()
     )

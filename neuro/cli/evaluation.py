@@ -1,21 +1,22 @@
 """``neuro evaluate``: a YAML file in, a report out."""
 
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from neuro import models
 from neuro.cli._show import clean, console, show_json
 from neuro.cli._sources import recordings_of
 from neuro.cli.catalogue import load_model
 from neuro.cli.training import cut
 from neuro.data import Windows
-from neuro.errors import ConfigError, did_you_mean
+from neuro.errors import ConfigError, NeuroError, did_you_mean
+from neuro.evaluate.pretraining import TrainedInside
 from neuro.io import safe
+
+if TYPE_CHECKING:
+    from neuro.evaluate.measures import ModelMeasures
 
 __all__ = ["EvaluationConfig", "TrainedInside", "evaluate_config", "load_config"]
 
@@ -135,53 +136,6 @@ def _told(where: tuple[int | str, ...], kind: str, message: str) -> str:
     return f"{at}: unknown field. {did_you_mean(str(where[-1]), parent.model_fields)}"
 
 
-@dataclass(frozen=True)
-class TrainedInside:
-    """A network trained anew on the training part of every fold.
-
-    Parameters
-    ----------
-    model, preset : str
-        Registered model and its preset.
-    steps, batch_size, lr, seed
-        Arguments of :func:`neuro.train.fit`.
-    config : mapping
-        Fields of the model's configuration.
-    """
-
-    model: str
-    preset: str
-    steps: int
-    batch_size: int
-    lr: float
-    seed: int
-    config: Mapping[str, Any]
-
-    def create(self, train: Windows) -> Any:
-        """The model with random weights."""
-        return models.create(
-            self.model, self.preset, contract=train.contract(), seed=self.seed, **self.config
-        )
-
-    def __call__(self, train: Windows) -> Any:
-        """The trained model."""
-        from neuro.train import fit
-
-        model = self.create(train)
-        with tempfile.TemporaryDirectory(prefix="neuro-fold-") as folder:
-            fit(
-                model,
-                train,
-                steps=self.steps,
-                batch_size=self.batch_size,
-                lr=self.lr,
-                seed=self.seed,
-                out=folder,
-                progress=False,
-            )
-        return model
-
-
 def evaluate_config(path: Path, out: Path, as_json: bool) -> None:
     """Evaluate what the YAML file describes; write the report into `out`.
 
@@ -194,6 +148,7 @@ def evaluate_config(path: Path, out: Path, as_json: bool) -> None:
     as_json : bool
         Print JSON.
     """
+    from neuro.datasets import audit
     from neuro.evaluate import Split, evaluate, figures
 
     config = load_config(path)
@@ -211,14 +166,32 @@ def evaluate_config(path: Path, out: Path, as_json: bool) -> None:
         simulated=any(rec.dataset.startswith("synthetic_") for rec in index.recordings),
     )
     dataset = results.rows[0].dataset
-    trained = [m for m in contenders.values() if not isinstance(m, TrainedInside)]
-    drawn = figures(index, trained[0] if trained else None)
-    results.to_html(out / "report.html", figures={dataset: drawn})
+    trained = {k: m for k, m in contenders.items() if not isinstance(m, TrainedInside)}
+    drawn = figures(index, next(iter(trained.values()), None))
+    results.to_html(
+        out / "report.html",
+        figures={dataset: drawn},
+        audit={dataset: audit(index.recordings)},
+        measures={dataset: _measured(trained, index)},
+    )
     if as_json:
         show_json(results.to_json())
     else:
         console.print(clean(results), soft_wrap=True)
         console.print(f"report: {out / 'report.html'}", soft_wrap=True)
+
+
+def _measured(trained: dict[str, Any], index: Windows) -> "list[ModelMeasures]":
+    """Measures of the networks that were given as folders, where there is enough to measure on."""
+    from neuro.evaluate.measures import measure
+
+    found = []
+    for name, model in trained.items():
+        try:
+            found.append(measure(model, index, name=name))
+        except NeuroError as error:
+            warnings.warn(f"{name} is not measured: {error}", UserWarning, stacklevel=2)
+    return found
 
 
 def _windows(config: EvaluationConfig, beside: Path) -> Windows:

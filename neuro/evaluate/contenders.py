@@ -3,54 +3,58 @@
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from neuro.data import Windows
 from neuro.errors import ConfigError
-from neuro.evaluate.controls import reinitialised
+from neuro.evaluate.confounds import Table
+from neuro.evaluate.controls import need_loss, pretrained, reinitialised, without_global_signal
+from neuro.evaluate.finetuning import FineTune, FineTuned, Rows, on_changed
+from neuro.evaluate.fitting import build
 from neuro.evaluate.floors import Flat, Floor
-from neuro.evaluate.probes import build
 from neuro.evaluate.sources import Contender, Features, embed, fingerprint, is_module
 from neuro.evaluate.task import Task
 
 __all__ = ["contenders"]
 
-Probe = Literal["auto", "ridge", "logistic", "lda", "nearest"]
-
 
 def contenders(
     models: Mapping[str, Any] | None,
     floors: Sequence[Floor],
-    controls: Sequence[str],
+    controls: Mapping[str, Any],
     *,
     task: Task,
-    probe: str,
+    probe: str | FineTune,
     seeds: int,
     shuffles: int,
+    redrawn: bool = False,
 ) -> list[Contender]:
     """Every line of the table, in the order it is shown.
 
     Parameters
     ----------
     models : mapping of str to object, optional
-        Trained network (probed on its frozen embedding); a callable from the
-        training Windows to one (pretrained anew in every fold); an estimator
-        with `fit` and `predict` (fed all samples in a row); or a pair
-        (feature function of a Batch, estimator).
+        Trained network (probed on its frozen embedding, or fine-tuned); a
+        callable from the training Windows to one (pretrained anew in every
+        fold); an estimator with `fit` and `predict` (fed all samples in a
+        row); or a pair (feature function of a Batch, estimator).
     floors : sequence of Floor
         Always first.
-    controls : sequence of str
-        For every model; without models the shuffled labels are shown for the
-        floors.
+    controls : mapping of str to settings
+        For every model they apply to; without models those of labels and of
+        the global signal are shown for the floors. Confounds as a Table.
     task : Task
         What is predicted.
-    probe : str
-        Estimator on frozen embeddings; ``"auto"``: logistic for classes, else
-        ridge.
+    probe : str or FineTune
+        Estimator on frozen embeddings, or how networks are fine-tuned;
+        ``"auto"``: logistic for classes, else ridge.
     seeds : int
         How often what is drawn is drawn.
     shuffles : int
         How often labels are shuffled.
+    redrawn : bool
+        Whether every seed sees other labels, so that all lines need them.
 
     Returns
     -------
@@ -61,24 +65,33 @@ def contenders(
     ConfigError
         If a model is none of these, or its name is taken.
     """
-    if probe == "auto":
-        probe = "logistic" if task.kind == "classification" else "ridge"
-    build(probe, task)  # names and kinds are checked before anything is computed
-    out = [_floor(floor, seeds) for floor in floors]
-    taken = {c.name for c in out}
+    if isinstance(probe, str):
+        if probe == "auto":
+            probe = "logistic" if task.classified else "ridge"
+        build(probe, task)  # names and kinds are checked before anything is computed
+    out = [_floor(floor, seeds, redrawn) for floor in floors]
+    taken = {c.name for c in out} | {"confounds"}
     for name, model in (models or {}).items():
         if not isinstance(name, str) or not name or name in taken:
-            raise ConfigError(f"Model name {name!r} is empty or taken by a floor.")
-        out += _of_model(name, model, controls, probe, seeds)
+            raise ConfigError(f"Model name {name!r} is empty or taken by a floor or control.")
+        out += _of_model(name, model, controls, probe, seeds, redrawn)
+    shown = [c for c in out if c.kind == "model"]
+    shown = shown or [c for c in out if c.kind == "floor" and c.name != "constant"]
+    if "global_signal_removed" in controls:
+        out += [_without_global_signal(c) for c in shown]
+    if "confounds" in controls:
+        out.append(_confounds(controls["confounds"], seeds))
     if "shuffled_labels" in controls:
-        shown = [c for c in out if c.kind == "model"]
-        shown = shown or [c for c in out if c.kind == "floor" and c.name != "constant"]
-        out += [_shuffled(c, shuffles) for c in shown]
+        out += [
+            replace(c, kind="control", control="shuffled_labels", seeds=shuffles) for c in shown
+        ]
     return out
 
 
-def _floor(floor: Floor, seeds: int) -> Contender:
-    drawn = floor.estimator in ("ridge", "logistic")  # their inner folds are dealt by seed
+def _floor(floor: Floor, seeds: int, redrawn: bool) -> Contender:
+    # the inner folds of these are dealt by seed; so are the tangent floor's, which one
+    # seed must do for: a mean of covariances a fit is dear, and the deal moves it little
+    drawn = redrawn or floor.estimator in ("ridge", "logistic")
     return Contender(
         floor.name,
         "floor",
@@ -90,37 +103,107 @@ def _floor(floor: Floor, seeds: int) -> Contender:
     )
 
 
+def _confounds(table: Table, seeds: int) -> Contender:
+    def linear(task: Task, seed: int) -> Any:
+        return build("logistic" if task.classified else "ridge", task, seed)
+
+    key = fingerprint(("confounds", table.values))
+    return Contender(
+        "confounds", "control", "no_signal", linear, key, seeds, lambda seed, train: table
+    )
+
+
+def _without_global_signal(of: Contender) -> Contender:
+    def features(seed: int, train: Windows | None) -> Any:
+        inner = of.features(seed, train)
+        if isinstance(inner, Rows):
+            return Rows(on_changed(inner.network, without_global_signal))
+
+        def function(batch: Any) -> Any:
+            return inner(without_global_signal(batch))
+
+        function.keeps_tokens = getattr(inner, "keeps_tokens", False)  # type: ignore[attr-defined]
+        return function
+
+    return replace(
+        of,
+        kind="control",
+        control="global_signal_removed",
+        key=fingerprint((of.key, "global_signal_removed")),
+        features=features,
+    )
+
+
 def _of_model(
-    name: str, model: Any, controls: Sequence[str], probe: str, seeds: int
+    name: str,
+    model: Any,
+    controls: Mapping[str, Any],
+    probe: str | FineTune,
+    seeds: int,
+    redrawn: bool,
 ) -> list[Contender]:
     features, estimator = _with_features(name, model)
     if estimator is not None:
-        make, n = _fresh(estimator), seeds if _takes_seed(estimator) else 1
+        make, n = _fresh(estimator), seeds if redrawn or _takes_seed(estimator) else 1
         key = fingerprint((features, estimator))
         return [Contender(name, "model", "", make, key, n, lambda seed, train: features)]
-
-    def probed(task: Task, seed: int) -> Any:
-        return build(probe, task, seed)
-
-    key = fingerprint((model, probe))
     network = _Network(name, model)
-    common: dict[str, Any] = {"estimator": probed, "key": key, "seeds": seeds}
-    common["per_fold"] = network.per_fold
-    out = [
-        Contender(name, "model", "", features=lambda seed, train: embed(network(train)), **common)
-    ]
+    read, probed = _reader(probe), _probed(probe)
+    main = Contender(
+        name,
+        "model",
+        "",
+        probed,
+        fingerprint((model, probe)),
+        seeds,
+        lambda seed, train: read(network(train)),
+        per_fold=network.per_fold,
+    )
+    out = [main]
     if "random_weights" in controls:
         out.append(
-            Contender(
-                name,
-                "control",
-                "random_weights",
-                features=lambda seed, train: embed(reinitialised(network(train), seed)),
+            replace(
+                main,
+                kind="control",
+                control="random_weights",
+                features=lambda seed, train: read(reinitialised(network(train), seed)),
                 per_seed=True,
-                **common,
+            )
+        )
+    how = controls.get("self_pretrained")
+    if how is not None and not network.per_fold:
+        need_loss(model)  # an error now, not after the floors
+
+        def own(seed: int, train: Windows | None) -> Any:
+            assert train is not None  # the runner passes it to per-fold contenders
+            return read(pretrained(model, train, how, seed))
+
+        out.append(
+            replace(
+                main,
+                kind="control",
+                control="self_pretrained",
+                key=fingerprint((main.key, how)),
+                seeds=min(seeds, how.seeds),
+                features=own,
+                per_seed=True,
+                per_fold=True,
             )
         )
     return out
+
+
+def _reader(probe: str | FineTune) -> Callable[[Any], Any]:
+    """From a network to what the probe reads."""
+    if isinstance(probe, FineTune):
+        return Rows
+    return lambda network: embed(network, tokens=probe == "attentive")
+
+
+def _probed(probe: str | FineTune) -> Callable[[Task, int], Any]:
+    if isinstance(probe, FineTune):
+        return lambda task, seed: FineTuned(task, probe, seed)
+    return lambda task, seed: build(probe, task, seed)
 
 
 class _Network:
@@ -187,16 +270,3 @@ def _fresh(estimator: Any) -> Callable[[Task, int], Any]:
 def _takes_seed(estimator: Any) -> bool:
     params = getattr(estimator, "get_params", None)
     return callable(params) and "random_state" in params()
-
-
-def _shuffled(of: Contender, seeds: int) -> Contender:
-    return Contender(
-        of.name,
-        "control",
-        "shuffled_labels",
-        of.estimator,
-        of.key,
-        seeds,
-        of.features,
-        per_fold=of.per_fold,
-    )

@@ -1,19 +1,35 @@
 """Controls: what a score would be without what it is credited to."""
 
 import copy
+import tempfile
+import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from neuro.errors import ConfigError, did_you_mean
+from neuro.evaluate.confounds import Confounds
 from neuro.stats import permute_blocks, permute_labels
 from neuro.typing import AnyArray, Seed
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["reinitialised", "shuffled_target"]
+    from neuro.data import Batch, Windows
+
+__all__ = [
+    "SelfPretrained",
+    "pretrained",
+    "reinitialised",
+    "shuffled_target",
+    "without_global_signal",
+]
+
+# torch has one stream of random numbers for all threads
+_TRAINING = threading.Lock()
 
 
 def reinitialised(model: "nn.Module", seed: int) -> "nn.Module":
@@ -138,11 +154,132 @@ def _constant_within(y: AnyArray, part: AnyArray) -> bool:
     return not bool((np.diff(flat, axis=0) != 0).any(axis=1)[same_part].any())
 
 
-def names_of(controls: Any) -> tuple[str, ...]:
-    """Checked names of the controls of a run."""
-    known = ("random_weights", "shuffled_labels")
-    chosen = (controls,) if isinstance(controls, str) else tuple(controls or ())
-    for name in chosen:
-        if name not in known:
-            raise ConfigError(f"No control {name!r}. {did_you_mean(str(name), known)}")
+@dataclass(frozen=True)
+class SelfPretrained:
+    """The same network, pretrained on nothing but the training part of each fold.
+
+    What is left of a model's lead over this control is what its own
+    pretraining data brought. Pass it among the `controls=` of `evaluate`.
+
+    Parameters
+    ----------
+    steps, batch_size : int
+        Of :func:`neuro.train.fit`; our defaults.
+    lr : float
+        Peak learning rate.
+    seeds : int
+        How many networks a fold, at most; each costs a training.
+    device : {"auto", "cpu"}
+        Where to train.
+    """
+
+    steps: int = 300
+    batch_size: int = 64
+    lr: float = 1e-3
+    seeds: int = 1
+    device: Literal["auto", "cpu"] = "auto"
+
+    name = "self_pretrained"
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch_size, self.seeds) < 1:
+            raise ConfigError("steps, batch_size and seeds must be at least 1.")
+
+
+def pretrained(model: "nn.Module", train: "Windows", how: SelfPretrained, seed: int) -> "nn.Module":
+    """A network with new weights, pretrained on the given windows.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its own loss is minimised, in its stage "pretrain" if it has one; it is
+        not changed.
+    train : Windows
+        Training part of a fold; targets are not used.
+    how : SelfPretrained
+        Settings.
+    seed : int
+        Of weights and training.
+
+    Returns
+    -------
+    nn.Module
+
+    Raises
+    ------
+    ConfigError
+        If the network has no loss of its own.
+    """
+    from neuro.train import fit
+
+    need_loss(model)
+    stages = getattr(model, "stages", None)
+    stage = "pretrain" if callable(stages) and "pretrain" in stages() else None
+    fresh = reinitialised(model, seed)
+    with _TRAINING, tempfile.TemporaryDirectory() as folder:
+        fit(
+            fresh,
+            train,
+            steps=how.steps,
+            batch_size=min(how.batch_size, len(train)),
+            lr=how.lr,
+            stage=stage,
+            checkpoint_every=how.steps,
+            out=Path(folder) / "run",
+            seed=seed,
+            progress=False,
+            device=how.device,
+        )
+    return fresh.eval()
+
+
+def need_loss(model: "nn.Module") -> None:
+    """Refuse to pretrain a network that has no loss of its own."""
+    if not callable(getattr(model, "loss", None)):
+        raise ConfigError(
+            f"Control 'self_pretrained' needs a network with loss(batch, generator); "
+            f"{type(model).__name__} has none."
+        )
+
+
+def without_global_signal(batch: "Batch") -> "Batch":
+    """The batch with the mean over its channels taken off every sample.
+
+    For EEG this is the average reference. A coefficient for each channel, as
+    regression over a whole run would give, cannot be estimated in a window.
+
+    Parameters
+    ----------
+    batch : Batch
+        Any; absent channels and missing samples stay 0.
+
+    Returns
+    -------
+    Batch
+    """
+    valid = (batch.channel_mask[:, :, None] & batch.time_mask[:, None, :]).to(batch.x.dtype)
+    mean = (batch.x * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True).clamp(min=1)
+    return replace(batch, x=(batch.x - mean) * valid)
+
+
+KNOWN = (
+    "random_weights",
+    "shuffled_labels",
+    "self_pretrained",
+    "confounds",
+    "global_signal_removed",
+    "subject_identity",
+)
+
+
+def controls_of(controls: Any) -> dict[str, Any]:
+    """Checked controls of a run: name -> settings, None where there are none."""
+    single = isinstance(controls, str | SelfPretrained | Confounds)
+    chosen: dict[str, Any] = {}
+    for item in (controls,) if single else tuple(controls or ()):
+        name = item.name if isinstance(item, SelfPretrained | Confounds) else item
+        if name not in KNOWN:
+            raise ConfigError(f"No control {name!r}. {did_you_mean(str(name), KNOWN)}")
+        defaults = {"self_pretrained": SelfPretrained, "confounds": Confounds}
+        chosen[name] = item if item is not name else defaults.get(name, lambda: None)()
     return chosen

@@ -8,13 +8,16 @@ their score.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from neuro.data import Windows
 from neuro.errors import ConfigError, DataError, did_you_mean
+from neuro.evaluate.tangent import Covariance
 from neuro.evaluate.task import Task
+from neuro.signal import BANDS as NAMED_BANDS
+from neuro.signal import band_power
 from neuro.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -26,20 +29,27 @@ __all__ = [
     "Counts",
     "Flat",
     "Floor",
+    "LaggedBandPower",
     "Mean",
     "TimeBins",
     "floors_for",
     "get_floor",
 ]
 
-Estimator = Literal["lda", "logistic", "ridge", "nearest", "constant", "poisson"]
+Estimator = Literal["lda", "logistic", "ridge", "tangent", "nearest", "constant", "poisson"]
 
-# Hz; the usual names, our edges. Bands above Nyquist or narrower than the
-# window resolves are left out.
-BANDS = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
+Features = Callable[["Batch"], FloatArray]
+BANDS = tuple(NAMED_BANDS.values())
+# Hz; what the bands cover together
+_SPAN = (BANDS[0][0], BANDS[-1][1])
 # Bins a window when no width is given; our default. Between 7 and 20 bins the
 # score on evoked and slow potentials of 0.5 to 4 s hardly changes.
 _N_BINS = 10
+_ELECTRIC = ("eeg", "meg", "ieeg", "lfp")
+# s; bins in which lagged power is measured, about the TR of fMRI. Our choice.
+_LAG_S = 2.0
+# channels; beyond this a window's covariance has more entries than the floor is worth
+_WIDEST = 200
 
 
 def _arrays(batch: "Batch") -> tuple[FloatArray, FloatArray]:
@@ -103,41 +113,84 @@ class TimeBins:
         )
 
 
+def _log_band_power(
+    x: FloatArray, valid: FloatArray, sfreq: float, bands: "tuple[tuple[float, float], ...]"
+) -> FloatArray:
+    """Natural logarithm of power in the bands that fit, (batch, channel, band)."""
+    inside = _fitting(bands, x.shape[2], sfreq)
+    if not inside:
+        raise DataError(
+            f"Windows of {x.shape[2] / sfreq:g} s at {sfreq:g} Hz hold none of the bands {bands}. "
+            "Use longer windows or other bands."
+        )
+    # a missing sample counts as the window's mean
+    x = (x - (x * valid).sum(2, keepdims=True) / np.maximum(valid.sum(2, keepdims=True), 1)) * valid
+    named = {f"{a:g}-{b:g} Hz": (a, b) for a, b in inside}
+    power = band_power(x, sfreq, named, length_s=x.shape[2] / sfreq)
+    # a floor far below any signal keeps flat or absent channels finite
+    return np.asarray(np.log(power + 1e-12 * np.maximum(power.max(), 1e-30)))
+
+
+def _fitting(
+    bands: "tuple[tuple[float, float], ...]", n_times: int, sfreq: float
+) -> list[tuple[float, float]]:
+    """Bands that a window resolves, cut off at the Nyquist frequency."""
+    cut = [(a, min(b, sfreq / 2)) for a, b in bands]
+    return [(a, b) for a, b in cut if b - a >= sfreq / n_times * (1 - 1e-9)]
+
+
 @dataclass(frozen=True)
 class BandPower:
     """Logarithm of each channel's power in bands: (n, channel * band).
 
-    Mean periodogram (Hann window, mean removed); a missing sample counts as
-    the window's mean.
+    By :func:`neuro.signal.band_power` with one segment a window; a missing
+    sample counts as the window's mean.
 
     Parameters
     ----------
     bands : tuple of (float, float)
-        Edges in Hz, half-open.
+        Edges in Hz, half-open; those that a window does not resolve are left
+        out.
     """
 
     bands: tuple[tuple[float, float], ...] = BANDS
 
     def __call__(self, batch: "Batch") -> FloatArray:
         """Features of each window of a batch."""
+        power = _log_band_power(*_arrays(batch), batch.sfreq, self.bands)
+        return np.asarray(power.reshape(len(power), -1))
+
+
+@dataclass(frozen=True)
+class LaggedBandPower:
+    """Logarithm of band power in consecutive bins: (n, bin * channel * band).
+
+    With ridge regression this is the usual plain way from EEG to BOLD: each
+    bin is a lag before the window's end.
+
+    Parameters
+    ----------
+    bin_s : float
+        Width in seconds; samples beyond the last whole bin, at the window's
+        start, are left out.
+    bands : tuple of (float, float)
+        As in :class:`BandPower`.
+    """
+
+    bin_s: float
+    bands: tuple[tuple[float, float], ...] = BANDS
+
+    def __call__(self, batch: "Batch") -> FloatArray:
+        """Features of each window of a batch."""
         x, valid = _arrays(batch)
-        n_times = x.shape[2]
-        x = (x - (x * valid).sum(2, keepdims=True) / np.maximum(valid.sum(2, keepdims=True), 1)) * (
-            valid * np.hanning(n_times + 2)[1:-1]
-        )
-        power = np.abs(np.fft.rfft(x, axis=2)) ** 2
-        freq = np.fft.rfftfreq(n_times, 1 / batch.sfreq)
-        masks = [(freq >= a) & (freq < b) for a, b in self.bands]
-        inside = [m for m in masks if m.any()]
-        if not inside:
-            raise DataError(
-                f"Windows of {n_times / batch.sfreq:g} s at {batch.sfreq:g} Hz hold none of the "
-                f"bands {self.bands}. Use longer windows or other bands."
-            )
-        bands = np.stack([power[:, :, m].mean(2) for m in inside], axis=2)
-        # a floor far below any signal keeps flat or absent channels finite
-        tiny = 1e-12 * np.maximum(bands.max(), 1e-30)
-        return np.asarray(np.log(bands + tiny).reshape(len(x), -1))
+        n_bin = min(max(1, round(self.bin_s * batch.sfreq)), x.shape[2])
+        n_bins = x.shape[2] // n_bin
+        x, valid = (a[:, :, a.shape[2] - n_bins * n_bin :] for a in (x, valid))
+        parts = [
+            _log_band_power(a, v, batch.sfreq, self.bands)
+            for a, v in zip(np.split(x, n_bins, 2), np.split(valid, n_bins, 2), strict=True)
+        ]
+        return np.asarray(np.stack(parts, axis=1).reshape(len(x), -1))
 
 
 @dataclass(frozen=True)
@@ -160,9 +213,6 @@ class Connectivity:
         return np.asarray(np.arctanh(np.clip(r, -0.999999, 0.999999)))
 
 
-Features = Callable[["Batch"], FloatArray]
-
-
 @dataclass(frozen=True)
 class Floor:
     """A plain decoder.
@@ -174,8 +224,9 @@ class Floor:
     features : callable(Batch) -> ndarray, shape (n, n_features)
         Learns nothing.
     estimator : str
-        ``"lda"`` (shrinkage), ``"logistic"``, ``"ridge"``, ``"nearest"``,
-        ``"constant"``, ``"poisson"``.
+        ``"lda"`` (shrinkage), ``"logistic"``, ``"ridge"``, ``"tangent"``
+        (logistic or ridge around the mean covariance; takes Covariance
+        features), ``"nearest"``, ``"constant"``, ``"poisson"``.
 
     Examples
     --------
@@ -193,7 +244,7 @@ class Floor:
 
     def build(self, task: Task, seed: int) -> Any:
         """Estimator, not yet fitted, for a task."""
-        from neuro.evaluate.probes import build
+        from neuro.evaluate.fitting import build
 
         return build(self.estimator, task, seed)
 
@@ -222,43 +273,54 @@ def floors_for(windows: Windows, task: Task, *, bin_s: float | None = None) -> l
     >>> eeg = Regular(rng.normal(size=(2, 1000)), 250, "uV", Axis(["Fz", "Cz"], "eeg"), "eeg")
     >>> w = windows(Recording({"eeg": eeg}), stream="eeg", length_s=1.0)
     >>> [f.name for f in floors_for(w, Task("classification", classes=("a", "b")))]
-    ['band_power', 'time_bins', 'nearest', 'constant']
+    ['band_power', 'tangent_covariance', 'time_bins', 'nearest', 'constant']
     """
-    linear: Estimator = "lda" if task.kind == "classification" else "ridge"
+    linear: Estimator = "lda" if task.classified else "ridge"
     bin_s = bin_s or windows.n_times / windows.sfreq / _N_BINS
     binned = Floor("time_bins", TimeBins(bin_s), linear)
-    n, n_chans = windows.n_times, len(windows.ch_names)
     if windows.modality == "spikes":
-        out = [Floor("rates", Counts(), linear)]
+        out, near = [Floor("rates", Counts(), linear)], cast(Features, Counts())
         if task.kind in ("classification", "circular"):
             out.append(Floor("naive_bayes_poisson", Counts(), "poisson"))
-        near: Features = Counts()
-    elif windows.modality in ("eeg", "meg", "ieeg", "lfp"):
-        out = [Floor("band_power", BandPower(), linear)] if _resolves(windows) else []
-        out.append(binned)
-        near = binned.features
+    elif windows.modality in _ELECTRIC:
+        out, near = _electric(windows, task, linear, binned), binned.features
     else:
-        out = [Floor("mean", Mean(), linear)]
-        if n >= 10 and n_chans >= 3:
-            flat: Estimator = "logistic" if task.kind == "classification" else "ridge"
+        out, near = [Floor("mean", Mean(), linear)], Mean()
+        if windows.n_times >= 10 and len(windows.ch_names) >= 3:
+            flat: Estimator = "logistic" if task.classified else "ridge"
             out.append(Floor("connectivity", Connectivity(), flat))
-        near = Mean()
-    if windows.modality not in ("eeg", "meg", "ieeg", "lfp") and n >= 4 * _N_BINS:
+            out += _tangent("tangent_connectivity", windows)
+    if windows.modality not in _ELECTRIC and windows.n_times >= 4 * _N_BINS:
         out.append(binned)
     out.append(Floor("nearest", near, "nearest"))
     out.append(Floor("constant", Mean(), "constant"))
     return out
 
 
-def _resolves(windows: Windows) -> bool:
-    """Whether a window is long enough to tell at least two of the bands apart."""
-    freq = np.fft.rfftfreq(windows.n_times, 1 / windows.sfreq)
-    return sum(bool(((freq >= a) & (freq < b)).any()) for a, b in BANDS) >= 2
+def _electric(windows: Windows, task: Task, linear: Estimator, binned: Floor) -> list[Floor]:
+    out: list[Floor] = []
+    if len(_fitting(BANDS, windows.n_times, windows.sfreq)) >= 2:
+        out.append(Floor("band_power", BandPower(), linear))
+        out += _tangent("tangent_covariance", windows)
+    out.append(binned)
+    if not task.classified and windows.length_s >= 4 * _LAG_S:
+        out.append(Floor("lagged_band_power", LaggedBandPower(_LAG_S), "ridge"))
+    return out
+
+
+def _tangent(name: str, windows: Windows) -> list[Floor]:
+    """One floor, or none where single windows say nothing about covariance."""
+    if not 2 <= len(windows.ch_names) <= _WIDEST or windows.n_times < 10:
+        return []
+    return [_NAMED[name]]
 
 
 _NAMED: dict[str, Floor] = {
     "band_power": Floor("band_power", BandPower(), "lda"),
     "time_bins": Floor("time_bins", TimeBins(0.1), "lda"),
+    "tangent_covariance": Floor("tangent_covariance", Covariance(band=_SPAN), "tangent"),
+    "tangent_connectivity": Floor("tangent_connectivity", Covariance(correlation=True), "tangent"),
+    "lagged_band_power": Floor("lagged_band_power", LaggedBandPower(_LAG_S), "ridge"),
     "mean": Floor("mean", Mean(), "lda"),
     "rates": Floor("rates", Counts(), "lda"),
     "connectivity": Floor("connectivity", Connectivity(), "logistic"),
@@ -285,8 +347,10 @@ def get_floor(
     floor = _NAMED[item]
     if item == "time_bins":
         floor = replace(floor, features=TimeBins(bin_s or windows.length_s / _N_BINS))
-    if task.kind != "classification" and floor.estimator in ("lda", "logistic"):
+    if not task.classified and floor.estimator in ("lda", "logistic"):
         floor = replace(floor, estimator="ridge")
+    if task.classified and floor.estimator == "ridge":
+        floor = replace(floor, estimator="lda")
     return floor
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuro.data import Windows
-from neuro.evaluate.metrics import Metric, Resampled
+from neuro.evaluate.scoring import Metric, Resampled
 from neuro.evaluate.splitting import level_names
 from neuro.evaluate.task import Predicted, Task
-from neuro.stats import Interval
-from neuro.stats.resampling import _bca_levels
+from neuro.stats import Interval, bca_levels
 from neuro.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["Scored", "Units", "choose_units", "interval", "statistic"]
@@ -73,7 +72,9 @@ class Scored:
     seed: int
 
 
-def choose_units(windows: Windows, tested: IntArray) -> Units:
+def choose_units(
+    windows: Windows, tested: IntArray, top: tuple[str, AnyArray] | None = None
+) -> Units:
     """Level over which intervals are bootstrapped.
 
     The highest level of subject, session, run and block that has at least
@@ -86,12 +87,20 @@ def choose_units(windows: Windows, tested: IntArray) -> Units:
         All windows of the plan.
     tested : ndarray of int
         Rows that some fold tests.
+    top : (str, ndarray), optional
+        Name and unit of each window of a level above the subject (families,
+        sites), which comes first.
 
     Returns
     -------
     Units
     """
     above = ""
+    if top is not None:
+        n = len(np.unique(top[1][tested]))
+        if n >= _LEAST_UNITS:
+            return Units(top[0], _codes(top[1]), "")
+        above = f"{n} {top[0]}" + ("s" if n > 1 else "")
     for level in ("subject", "session", "run", "block"):
         names = level_names(windows, level)
         if names is None:
@@ -113,7 +122,7 @@ def choose_units(windows: Windows, tested: IntArray) -> Units:
 
 
 def _caution(level: str, above: str) -> str:
-    if level == "subject" or not above:
+    if not above:
         return ""
     what = "stretches of time" if level == "stretch" else f"{level}s"
     return f"intervals resample {what} within {above} and say nothing about any other"
@@ -321,7 +330,7 @@ def interval(
         counts = np.concatenate([every[None], every - np.eye(n_units)[present]])
         values = np.sum([w * f(counts) for w, f in terms], axis=0).astype(np.float64)
         if np.isfinite(values).all():
-            levels, method = _bca_levels(boot, float(values[0]), values[1:], _LEVEL), "bca"
+            levels, method = bca_levels(boot, float(values[0]), values[1:], _LEVEL), "bca"
     low, high = np.quantile(boot, levels)
     return Interval(estimate, float(low), float(high), _LEVEL, n, method)
 

@@ -7,66 +7,53 @@ once; tests hold the two together.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from neuro.errors import ConfigError, DataError, did_you_mean
-from neuro.evaluate.task import Kind, Predicted, Task
+from neuro.evaluate.metrics_special import (
+    bits_per_spike,
+    entropy,
+    log_loss,
+    mean_error,
+    mean_rank,
+    median_error,
+    per_label,
+    positive_share,
+    prepare_bits_per_spike,
+    prepare_label_balanced_accuracy,
+    prepare_label_f1,
+    prepare_log_loss,
+    prepare_mean,
+    prepare_mean_rank,
+    prepare_median,
+    prepare_top,
+    quarter,
+    sk_label_auprc,
+    sk_label_auroc,
+    sk_label_balanced_accuracy,
+    sk_label_f1,
+    top,
+    top_chance,
+)
+from neuro.evaluate.scoring import Metric, Prepare, Resampled
+from neuro.evaluate.task import Predicted, Task
 from neuro.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["METRICS", "Metric", "Resampled", "metrics_for"]
 
-# (n_draws, n_units) times each unit was drawn -> (n_draws,) values
-Resampled = Callable[[FloatArray], FloatArray]
-_Value = Callable[[AnyArray, Predicted, Task], float]
-_Prepare = Callable[[AnyArray, Predicted, Task, IntArray, int], Resampled]
 # values held at once while resampling: 16 M float64 = 128 MB
 _AT_ONCE = 16_000_000
 
 
-@dataclass(frozen=True, eq=False)
-class Metric:
-    """One way to score predictions.
-
-    Parameters
-    ----------
-    name : str
-        As in the results table.
-    kind : str
-        The kind of task it serves.
-    higher_is_better : bool
-        Direction.
-    pooled : bool
-        Whether predictions of several folds may be put together first.
-        Correlations and rank metrics must not be: they would also measure
-        how the folds' predictions are scaled against each other.
-    chance : callable(y, task) -> float or None
-        What a decoder without information scores; None if no such number.
-    value : callable(y, predicted, task) -> float
-        The score.
-    prepare : callable(y, predicted, task, unit, n_units) -> callable
-        The score as a function of how often each unit was drawn.
-    bounds : (float, float)
-        Least and greatest possible value.
-    label : str
-        For axes and tables; holds the unit where there is one.
-    """
-
-    name: str
-    kind: Kind
-    higher_is_better: bool
-    pooled: bool
-    chance: Callable[[AnyArray, Task], float | None]
-    value: _Value
-    prepare: _Prepare
-    bounds: tuple[float, float]
-    label: str
-
-    def better(self, a: float, b: float) -> float:
-        """By how much `a` is better than `b`; negative if worse."""
-        return a - b if self.higher_is_better else b - a
+_STANDARD: dict[str, list[str]] = {
+    "classification": ["balanced_accuracy", "accuracy", "auroc"],
+    "multilabel": ["label_balanced_accuracy", "label_auroc", "label_f1"],
+    "regression": ["r", "r2", "mae"],
+    "circular": ["median_angular_error", "mean_angular_error"],
+    "retrieval": ["top5", "top1", "mean_rank"],
+}
 
 
 def metrics_for(task: Task, names: "list[str] | tuple[str, ...] | None" = None) -> list[Metric]:
@@ -94,11 +81,7 @@ def metrics_for(task: Task, names: "list[str] | tuple[str, ...] | None" = None) 
     ['balanced_accuracy', 'accuracy', 'auroc']
     """
     if names is None:
-        names = {
-            "classification": ["balanced_accuracy", "accuracy", "auroc"],
-            "regression": ["r", "r2", "mae"],
-            "circular": ["median_angular_error", "mean_angular_error"],
-        }[task.kind]
+        names = _STANDARD[task.kind]
     known = {name: m for name, m in METRICS.items() if m.kind == task.kind}
     for name in names:
         if name not in known:
@@ -109,7 +92,7 @@ def metrics_for(task: Task, names: "list[str] | tuple[str, ...] | None" = None) 
 # ---- classes ------------------------------------------------------------------
 
 
-def _from_confusion(rate: Callable[[FloatArray], FloatArray]) -> _Prepare:
+def _from_confusion(rate: Callable[[FloatArray], FloatArray]) -> Prepare:
     """Metric that depends on the confusion matrix only, (draws, true, said)."""
 
     def prepare(
@@ -187,7 +170,7 @@ def _ranked_classes(task: Task) -> list[int]:
     return [1] if task.n_classes == 2 else list(range(task.n_classes))
 
 
-def _by_rank(area: Callable[[FloatArray, FloatArray], FloatArray]) -> _Prepare:
+def _by_rank(area: Callable[[FloatArray, FloatArray], FloatArray]) -> Prepare:
     """Mean over classes of an area computed from weights sorted by score."""
 
     def prepare(
@@ -275,7 +258,7 @@ def _columns(y: AnyArray, said: Predicted) -> tuple[FloatArray, FloatArray]:
     return y.reshape(n, -1).astype(np.float64), said.label.reshape(n, -1).astype(np.float64)
 
 
-def _from_moments(rate: Callable[..., FloatArray]) -> _Prepare:
+def _from_moments(rate: Callable[..., FloatArray]) -> Prepare:
     """Metric of weighted sums: n, y, p, yy, pp, yp, |y - p| (draws, targets)."""
 
     def prepare(
@@ -372,55 +355,7 @@ def _sk_mae(y: AnyArray, said: Predicted, task: Task) -> float:
     return float(mean_absolute_error(*_columns(y, said)))
 
 
-# ---- angles -------------------------------------------------------------------
-
-
-def angular_error(y: AnyArray, said: AnyArray, task: Task) -> FloatArray:
-    """Least distance on the circle in degrees, whatever the target's unit, shape (n,)."""
-    apart = np.abs(task.wrapped(np.asarray(said) - np.asarray(y)))
-    return np.asarray(apart * 360.0 / task.period)
-
-
-def _median_error(y: AnyArray, said: Predicted, task: Task) -> float:
-    return float(np.median(angular_error(y, said.label, task)))
-
-
-def _mean_error(y: AnyArray, said: Predicted, task: Task) -> float:
-    return float(angular_error(y, said.label, task).mean())
-
-
-def _prepare_median(
-    y: AnyArray, said: Predicted, task: Task, unit: IntArray, n_units: int
-) -> Resampled:
-    error = angular_error(y, said.label, task)
-    order = np.argsort(error, kind="stable")
-    error, unit = error[order], unit[order]
-
-    def resampled(counts: FloatArray) -> FloatArray:
-        out = np.zeros(len(counts))
-        step = max(1, _AT_ONCE // max(1, len(error)))
-        for a in range(0, len(counts), step):
-            cum = np.cumsum(counts[a : a + step, unit], axis=1)
-            half = cum[:, -1:] / 2
-            low = np.argmax(cum >= half - 1e-9, axis=1)
-            high = np.argmax(cum > half + 1e-9, axis=1)
-            out[a : a + step] = (error[low] + error[high]) / 2
-        return out
-
-    return resampled
-
-
-def _prepare_mean(
-    y: AnyArray, said: Predicted, task: Task, unit: IntArray, n_units: int
-) -> Resampled:
-    total = np.bincount(unit, weights=angular_error(y, said.label, task), minlength=n_units)
-    n = np.bincount(unit, minlength=n_units).astype(np.float64)
-    return lambda counts: np.asarray((counts @ total) / np.maximum(counts @ n, 1e-12))
-
-
-def _quarter(y: AnyArray, task: Task) -> float:
-    # a guess that is uniform on the circle errs by 0 to 180 degrees, evenly
-    return 90.0
+# ---- chance -------------------------------------------------------------------
 
 
 def _zero(y: AnyArray, task: Task) -> float:
@@ -468,6 +403,14 @@ METRICS: dict[str, Metric] = {
             _by_rank(_auprc), (0, 1), "average precision",
         ),
         Metric(
+            "log_loss", "classification", False, True, entropy, log_loss,
+            prepare_log_loss, (0, _INF), "log loss (nats)",
+        ),
+        Metric(
+            "bits_per_spike", "regression", True, False, _zero, bits_per_spike,
+            prepare_bits_per_spike, (-_INF, _INF), "bits per spike",
+        ),
+        Metric(
             "r", "regression", True, False, _zero, _value_r,
             _from_moments(_r), (-1, 1), "Pearson r",
         ),
@@ -480,12 +423,44 @@ METRICS: dict[str, Metric] = {
             _from_moments(_mae), (0, _INF), "mean absolute error",
         ),
         Metric(
-            "median_angular_error", "circular", False, True, _quarter, _median_error,
-            _prepare_median, (0, 180), "median angular error (degrees)",
+            "median_angular_error", "circular", False, True, quarter, median_error,
+            prepare_median, (0, 180), "median angular error (degrees)",
         ),
         Metric(
-            "mean_angular_error", "circular", False, True, _quarter, _mean_error,
-            _prepare_mean, (0, 180), "mean angular error (degrees)",
+            "mean_angular_error", "circular", False, True, quarter, mean_error,
+            prepare_mean, (0, 180), "mean angular error (degrees)",
+        ),
+        Metric(
+            "label_balanced_accuracy", "multilabel", True, True, _half, sk_label_balanced_accuracy,
+            prepare_label_balanced_accuracy, (0, 1), "balanced accuracy, mean over labels",
+        ),
+        Metric(
+            "label_auroc", "multilabel", True, False, _half, sk_label_auroc,
+            per_label(_by_rank(_auroc)), (0, 1), "area under the ROC curve, mean over labels",
+        ),
+        Metric(
+            "label_auprc", "multilabel", True, False, positive_share, sk_label_auprc,
+            per_label(_by_rank(_auprc)), (0, 1), "average precision, mean over labels",
+        ),
+        Metric(
+            "label_f1", "multilabel", True, True, _unknown, sk_label_f1,
+            prepare_label_f1, (0, 1), "F1, mean over labels",
+        ),
+        Metric(
+            "top1", "retrieval", True, True, top_chance(1), top(1), prepare_top(1), (0, 1),
+            "right item first",
+        ),
+        Metric(
+            "top5", "retrieval", True, True, top_chance(5), top(5), prepare_top(5), (0, 1),
+            "right item among the first 5",
+        ),
+        Metric(
+            "top10", "retrieval", True, True, top_chance(10), top(10), prepare_top(10), (0, 1),
+            "right item among the first 10",
+        ),
+        Metric(
+            "mean_rank", "retrieval", False, True, _half, mean_rank, prepare_mean_rank, (0, 1),
+            "mean rank (0 first, 1 last)",
         ),
     )
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """The figures a report shows of one data set, chosen by modality."""
 
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from neuro.errors import NeuroError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["figures"]
+    from neuro.evaluate.results import Results
+
+__all__ = ["curve_figures", "figures", "label_figure"]
 
 
 def figures(windows: Windows, model: Any = None, *, seed: int = 0) -> "dict[str, Figure]":
@@ -90,3 +93,93 @@ def _reconstruction(windows: Windows, model: Any, seed: int) -> "Figure":
         unit="units of the training data's spread",
         names=[windows.ch_names[i] for i in order],
     )
+
+
+# ---- of results -------------------------------------------------------------------
+
+
+def curve_figures(curves: Mapping[str, Any], shown: Sequence[str]) -> "dict[str, Figure]":
+    """ROC and calibration of some lines of a table.
+
+    Parameters
+    ----------
+    curves : mapping
+        ``results.meta["curves"]``: label -> ``roc`` and ``calibration``.
+    shown : sequence of str
+        Labels, at most six.
+
+    Returns
+    -------
+    dict of str to Figure
+        Empty where there are no scores.
+    """
+    from neuro.plot._style import COLOURS, GREY, INK, axes, short, styled
+
+    found = {label: curves[label] for label in list(shown)[:6] if label in curves}
+    out: dict[str, Figure] = {}
+    kinds = {
+        "roc": ("ROC", "false positive rate", "true positive rate", "fpr", "tpr"),
+        "calibration": ("Calibration", "confidence", "share that is right", "confidence",
+                        "accuracy"),
+    }  # fmt: skip
+    for kind, (title, x_label, y_label, x, y) in kinds.items():
+        lines = {label: c[kind] for label, c in found.items() if kind in c}
+        if not lines:
+            continue
+        with styled():
+            figure, grid = axes(size=(4.2, 3.6))
+            ax = grid[0, 0]
+            ax.plot([0, 1], [0, 1], color=INK, linewidth=0.9, linestyle="--", zorder=0)
+            for colour, (label, line) in zip((*COLOURS, GREY), lines.items(), strict=False):
+                extra = f" (ECE {line['ece']:.3f})" if "ece" in line else ""
+                marker = "o" if kind == "calibration" else ""
+                ax.plot(line[x], line[y], color=colour, marker=marker, markersize=4,
+                        linewidth=1.6, label=short(label, 34) + extra)  # fmt: skip
+            low = 0.0 if kind == "roc" else min(min(c["confidence"]) for c in lines.values()) - 0.05
+            ax.set(xlabel=x_label, ylabel=y_label, xlim=(max(0.0, low) - 0.01, 1.01),
+                   ylim=(-0.02, 1.02))  # fmt: skip
+            ax.legend(loc="lower right")
+            ax.grid(color="#E5E7EB", linewidth=0.7)
+        out[title] = figure
+    return out
+
+
+def label_figure(parts: "Sequence[Results]") -> "Figure":
+    """Score against the share of the training labels.
+
+    Parameters
+    ----------
+    parts : sequence of Results
+        What :func:`neuro.evaluate.label_curve` returned.
+
+    Returns
+    -------
+    Figure
+    """
+    from neuro.plot._style import COLOURS, GREY, INK, axes, short, styled
+
+    metric = str(parts[0].meta["primary"])
+    whole = [r for r in parts[-1].rows if r.metric == metric and not r.control]
+    models = [r.model for r in whole if r.kind == "model"]
+    floors = [parts[-1].best_floor(metric).model]
+    with styled():
+        figure, grid = axes(size=(5.0, 3.4))
+        ax = grid[0, 0]
+        n = [100 * float(p.meta.get("labels", {}).get("share", 1.0)) for p in parts]
+        for i, name in enumerate([*models, *floors][:6]):
+            rows = [p.row(name, metric) for p in parts]
+            colour = COLOURS[i % len(COLOURS)] if name in models else GREY
+            style = "-" if name in models else "--"
+            ax.plot(n, [r.value for r in rows], color=colour, linestyle=style, marker="o",
+                    markersize=4, linewidth=1.6, label=short(name, 30))  # fmt: skip
+            ax.fill_between(n, [r.lo for r in rows], [r.hi for r in rows], color=colour,
+                            alpha=0.12, linewidth=0)  # fmt: skip
+        if whole[0].chance is not None:
+            ax.axhline(whole[0].chance, color=INK, linewidth=0.9, linestyle="--", zorder=0)
+        ax.set_xscale("log")
+        ax.set_xticks(n, [f"{v:g}" for v in n], minor=False)
+        ax.minorticks_off()
+        ax.set(xlabel="labels of the training part (%)", ylabel=metric.replace("_", " "))
+        ax.legend(loc="best")
+        ax.grid(color="#E5E7EB", linewidth=0.7)
+    return figure

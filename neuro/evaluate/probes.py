@@ -1,34 +1,23 @@
-"""Estimators of floors and probes, and the one way any estimator is run on a fold."""
+"""Estimators of floors and probes: logistic and ridge regression, neighbours, Poisson counts."""
 
 import hashlib
 import threading
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from neuro.errors import ConfigError, DataError, did_you_mean
-from neuro.evaluate.task import Predicted, Task
+from neuro.errors import ConfigError, DataError
+from neuro.evaluate.task import Task
 from neuro.typing import AnyArray, FloatArray, IntArray, Seed
 
-__all__ = ["LogisticProbe", "PoissonDecoder", "RidgeProbe", "build", "fit_predict"]
+__all__ = ["LogisticProbe", "NeighboursProbe", "PoissonDecoder", "RidgeProbe", "inner_folds"]
 
-ProbeKind = Literal["logistic", "ridge"]
 # Penalty relative to the number of windows and features, so that one grid
 # serves 5 and 5,000 of either; our defaults.
 _RIDGE_GRID = 10.0 ** np.arange(-4.0, 3.5, 0.5)
 _LOGISTIC_GRID = 10.0 ** np.arange(-2.0, 3.5, 1.0)
 _INNER_FOLDS = 4
-
-
-class Estimator(Protocol):
-    """What scikit-learn's estimators have in common."""
-
-    def fit(self, x: Any, y: Any) -> Any:
-        """Learn from (n, n_features) and a target."""
-
-    def predict(self, x: Any) -> Any:
-        """Target of each row."""
+_NEIGHBOURS = (1, 5, 20)
 
 
 def inner_folds(groups: AnyArray, y: AnyArray, n: int, seed: Seed) -> IntArray:
@@ -88,6 +77,7 @@ class Rotated:
         self.norm = np.sqrt(max(1, int(np.isfinite(self.std).sum())))
         u, s, v = np.linalg.svd(self._scaled(x), full_matrices=False)
         keep = s > 1e-9 * max(float(s[0]), 1e-300)
+        keep[0] = True  # features that never vary leave one axis of zeros
         self.u, self.s, self._axes = u[:, keep], s[keep], v[keep].T
 
     def _scaled(self, x: FloatArray) -> FloatArray:
@@ -127,6 +117,8 @@ class LogisticProbe:
     seed : int
         Deals the inner folds.
     """
+
+    takes_groups = True
 
     def __init__(self, n_classes: int, seed: int = 0) -> None:
         self.n_classes, self.seed = n_classes, seed
@@ -195,6 +187,8 @@ class RidgeProbe:
         Deals the inner folds.
     """
 
+    takes_groups = True
+
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
@@ -233,8 +227,90 @@ class RidgeProbe:
         return np.asarray(out.reshape(len(out), *self._shape))
 
 
+class NeighboursProbe:
+    """Vote (or mean) of the nearest training windows by cosine of centred features.
+
+    How many are asked is chosen on folds inside the training part. A vote
+    weighs one over its class's frequency there: otherwise the larger class
+    wins, which in cross-validation is the smaller one of the test part.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes; 0 for values.
+    seed : int
+        Deals the inner folds.
+
+    Attributes
+    ----------
+    k_ : int
+        1, 5 or 20: how many neighbours.
+
+    Examples
+    --------
+    >>> x = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
+    >>> NeighboursProbe(2).fit(x, np.array([0, 0, 1, 1])).predict(x).tolist()
+    [0, 0, 1, 1]
+    """
+
+    takes_groups = True
+
+    def __init__(self, n_classes: int = 0, seed: int = 0) -> None:
+        self.n_classes, self.seed = n_classes, seed
+
+    def fit(self, x: FloatArray, y: AnyArray, groups: AnyArray | None = None) -> "NeighboursProbe":
+        """Keep the training windows and choose how many to ask."""
+        self._mean = np.asarray(x, dtype=np.float64).mean(0)
+        self._x, self._shape = self._unit(x), y.shape[1:]
+        flat = np.asarray(y).reshape(len(y), -1)
+        self._y = np.eye(self.n_classes)[flat[:, 0]] if self.n_classes else flat.astype(np.float64)
+        groups = np.arange(len(y)) if groups is None else groups
+        fold = inner_folds(groups, np.asarray(y), _INNER_FOLDS, self.seed)
+        self._weight = 1.0 / np.maximum(self._y.mean(0), 1e-12)
+        self.k_ = _NEIGHBOURS[0]
+        if fold.max() > 0:
+            loss = np.zeros(len(_NEIGHBOURS))
+            for k in range(int(fold.max()) + 1):
+                mine = fold == k
+                said = self._asked(self._x[mine], self._x[~mine], self._y[~mine], _NEIGHBOURS)
+                loss += [((v - self._y[mine]) ** 2).sum() for v in said]
+            self.k_ = _NEIGHBOURS[int(np.argmin(loss))]
+        return self
+
+    def _unit(self, x: FloatArray) -> FloatArray:
+        z = np.asarray(x, dtype=np.float64) - self._mean
+        size = np.sqrt((z * z).sum(1, keepdims=True))
+        return np.asarray(np.divide(z, size, out=np.zeros_like(z), where=size > 0))
+
+    @staticmethod
+    def _asked(
+        new: FloatArray, x: FloatArray, y: FloatArray, ks: tuple[int, ...]
+    ) -> list[FloatArray]:
+        """Mean target of the k nearest, for every k, each (n, n_targets)."""
+        near = np.argsort(-(new @ x.T), axis=1, kind="stable")[:, : max(ks)]
+        return [np.asarray(y[near[:, :k]].mean(1)) for k in ks]
+
+    def predict_proba(self, x: FloatArray) -> FloatArray:
+        """Weighted share of the neighbours in each class, (n, n_classes)."""
+        if not self.n_classes:
+            raise AttributeError("values have no probability")
+        votes = self._asked(self._unit(x), self._x, self._y, (self.k_,))[0] * self._weight
+        return np.asarray(votes / votes.sum(1, keepdims=True))
+
+    def predict(self, x: FloatArray) -> AnyArray:
+        """Class of most (weighted) neighbours, or their mean."""
+        if self.n_classes:
+            return np.asarray(self.predict_proba(x).argmax(1))
+        said = self._asked(self._unit(x), self._x, self._y, (self.k_,))[0]
+        return np.asarray(said.reshape(len(said), *self._shape))
+
+
 class PoissonDecoder:
     """Naive Bayes on counts: independent Poisson units, classes or an angle.
+
+    The rates are those of a Poisson GLM of each unit on the state as a
+    category (smoothed, for an angle); decoding inverts it by Bayes' rule with
+    the states' frequencies as prior.
 
     For angles the circle is cut into bins; rates and occupancy are smoothed
     along it; the answer is the middle of the most likely bin.
@@ -316,195 +392,3 @@ class PoissonDecoder:
         if self.task.kind == "classification":
             return np.asarray(best)
         return self.task.wrapped((best + 0.5) * self.task.period / self.n_bins)
-
-
-class OnCircle:
-    """An angle by regression of its cosine and sine.
-
-    Parameters
-    ----------
-    estimator : object
-        Regressor that takes two targets.
-    period : float
-        Length of the circle.
-    """
-
-    def __init__(self, estimator: Any, period: float) -> None:
-        self.estimator, self.period = estimator, period
-
-    def fit(self, x: FloatArray, y: FloatArray, groups: AnyArray | None = None) -> "OnCircle":
-        """Fit on cosine and sine of the angle."""
-        phase = np.asarray(y) * 2 * np.pi / self.period
-        target = np.stack([np.cos(phase), np.sin(phase)], axis=1)
-        if isinstance(self.estimator, RidgeProbe):
-            self.estimator.fit(x, target, groups)
-        else:
-            self.estimator.fit(x, target)
-        return self
-
-    def predict(self, x: FloatArray) -> FloatArray:
-        """Angle in half a period either side of 0."""
-        part = np.asarray(self.estimator.predict(x))
-        return np.asarray(np.arctan2(part[:, 1], part[:, 0]) * self.period / (2 * np.pi))
-
-
-def build(kind: str, task: Task, seed: int = 0) -> Any:
-    """An estimator by name, for a task.
-
-    Parameters
-    ----------
-    kind : {"lda", "logistic", "ridge", "nearest", "constant", "poisson"}
-        Which.
-    task : Task
-        What it is to predict.
-    seed : int
-        For those that choose a penalty.
-
-    Returns
-    -------
-    object
-        With `fit` and `predict`.
-
-    Raises
-    ------
-    ConfigError
-        If the name is unknown or does not serve the task.
-    """
-    classes = task.kind == "classification"
-    needs = {"lda": True, "logistic": True, "ridge": False}
-    if kind in needs and needs[kind] != classes:
-        raise ConfigError(
-            f"{kind!r} does not serve {task.kind}; use {'lda' if classes else 'ridge'!r}."
-        )
-    if kind == "poisson":
-        return PoissonDecoder(task)
-    if kind == "logistic":
-        return LogisticProbe(task.n_classes, seed)
-    if kind == "lda":
-        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
-        return LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-    if kind == "ridge":
-        plain: Any = RidgeProbe(seed)
-    elif kind == "nearest":
-        plain = _nearest(classes)
-    elif kind == "constant":
-        plain = _constant(classes)
-    else:
-        names = ("lda", "logistic", "ridge", "nearest", "constant", "poisson")
-        raise ConfigError(f"No estimator {kind!r}. {did_you_mean(kind, names)}")
-    return OnCircle(plain, task.period) if task.kind == "circular" else plain
-
-
-def _nearest(classes: bool) -> Any:
-    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    model = KNeighborsClassifier(1) if classes else KNeighborsRegressor(1)
-    return make_pipeline(StandardScaler(), model)
-
-
-def _constant(classes: bool) -> Any:
-    from sklearn.dummy import DummyClassifier, DummyRegressor
-
-    return DummyClassifier(strategy="prior") if classes else DummyRegressor(strategy="mean")
-
-
-# ---- running ------------------------------------------------------------------
-
-
-def fit_predict(
-    estimator: Any,
-    task: Task,
-    x: FloatArray,
-    y: AnyArray,
-    groups: AnyArray,
-    new: FloatArray,
-    *,
-    name: str = "the estimator",
-) -> Predicted:
-    """Fit on the training part and predict the test part, checked.
-
-    Parameters
-    ----------
-    estimator : object
-        With `fit` and `predict`; `decision_function` or `predict_proba` give
-        the scores.
-    task : Task
-        What is predicted.
-    x, new : ndarray, shape (n, n_features)
-        Training and test features.
-    y : ndarray
-        Training target.
-    groups : ndarray, shape (n,)
-        Units of the training part that inner folds must not divide.
-    name : str
-        For messages.
-
-    Returns
-    -------
-    Predicted
-
-    Raises
-    ------
-    DataError
-        If features are not finite, or what comes back is not a prediction
-        for every test window.
-    """
-    for part, what in ((x, "training"), (new, "test")):
-        bad = ~np.isfinite(part).all(axis=1)
-        if bad.any():
-            raise DataError(
-                f"{name}: features of {int(bad.sum())} {what} windows are not finite. Mend the "
-                "feature function, or leave those windows out."
-            )
-    if isinstance(estimator, LogisticProbe | RidgeProbe | OnCircle):
-        estimator.fit(x, y, groups)
-    else:
-        estimator.fit(x, y)
-    label = np.asarray(estimator.predict(new))
-    if task.kind != "classification":
-        return Predicted(_checked_values(label, task, len(new), name))
-    return Predicted(_checked_classes(label, task, len(new), name), _score(estimator, task, new))
-
-
-def _checked_values(label: AnyArray, task: Task, n: int, name: str) -> FloatArray:
-    want = (n,) if task.n_outputs == 1 else (n, task.n_outputs)
-    value = label.astype(np.float64)
-    if value.size == np.prod(want) and len(value) == n:
-        value = value.reshape(want)
-    if value.shape != want or not np.isfinite(value).all():
-        raise DataError(
-            f"{name}: predictions have shape {value.shape} for {want}, or are not finite."
-        )
-    return task.wrapped(value) if task.kind == "circular" else value
-
-
-def _checked_classes(label: AnyArray, task: Task, n: int, name: str) -> IntArray:
-    if label.shape != (n,):
-        raise DataError(f"{name}: predictions have shape {label.shape} for {n} test windows.")
-    number = np.round(label.astype(np.float64))
-    if (number != label).any() or (number < 0).any() or (number >= task.n_classes).any():
-        raise DataError(
-            f"{name}: predictions must be class numbers 0 to {task.n_classes - 1}, as it was "
-            "fitted on."
-        )
-    return np.asarray(number.astype(np.int64))
-
-
-def _score(estimator: Any, task: Task, new: FloatArray) -> FloatArray | None:
-    """Score of each class, (n, n_classes); None if the estimator gives none."""
-    for method in ("predict_proba", "decision_function"):
-        function = getattr(estimator, method, None)
-        if not callable(function):
-            continue
-        try:
-            score = np.asarray(function(new), dtype=np.float64)
-        except (AttributeError, NotImplementedError):
-            continue  # sklearn's wrappers offer the name and refuse the call
-        if score.ndim == 1:
-            score = np.stack([-score, score], axis=1)
-        if score.shape == (len(new), task.n_classes) and np.isfinite(score).all():
-            return score
-    return None

@@ -19,6 +19,8 @@ from neuro.typing import PathLike
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from neuro.evaluate.measures import ModelMeasures
+
 __all__ = ["report"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -30,6 +32,8 @@ def report(
     *,
     figures: "Mapping[str, Mapping[str, Figure]] | None" = None,
     audit: Mapping[str, Any] | None = None,
+    label_curves: Mapping[str, Sequence[Results]] | None = None,
+    measures: "Mapping[str, Sequence[ModelMeasures]] | None" = None,
     simulated: bool = False,
     title: str = "Evaluation",
     command: str | None = None,
@@ -48,6 +52,10 @@ def report(
     audit : mapping of str to object, optional
         Data set -> findings of `neuro.datasets.audit`: an iterable (each is
         shown as text) or one object.
+    label_curves : mapping of str to sequence of Results, optional
+        Data set -> what :func:`neuro.evaluate.label_curve` returned.
+    measures : mapping of str to sequence of ModelMeasures, optional
+        Data set -> what :func:`neuro.evaluate.measures.measure` returned.
     simulated : bool
         Stamp every section, whatever the results say themselves.
     title : str
@@ -86,10 +94,13 @@ def report(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    sections = [
-        _section(i, r, (figures or {}), (audit or {}), simulated)
-        for i, r in enumerate(r for r in every if len(r))
-    ]
+    sections = []
+    for i, r in enumerate(r for r in every if len(r)):
+        section = _section(i, r, (figures or {}), (audit or {}), simulated)
+        name = section["name"]
+        section["skill"] = _skill(r, (label_curves or {}).get(name, ()))
+        section["measures"] = [_measured(m) for m in (measures or {}).get(name, ())]
+        sections.append(section)
     commands = [command] if command else [str(r.meta.get("command", "")) for r in every]
     text = environment.get_template("report.html").render(
         title=title,
@@ -97,6 +108,7 @@ def report(
         sections=sections,
         simulated=simulated or all(s["simulated"] for s in sections),
         leaky=any(s["leaky"] for s in sections),
+        compared=any(v["floor"] for s in sections for v in s["verdicts"]),
         commands=[c for c in dict.fromkeys(commands) if c],
         versions=_versions(every),
         notes=list(notes),
@@ -138,7 +150,8 @@ def _section(
         "verdicts": verdicts(results),
         "primary": _words(primary),
         "tables": [_table(results, m) for m in [primary, *(m for m in metrics if m != primary)]],
-        "scores": _image(drawn.pop(f"Scores on {name}"), f"Scores on {name}"),
+        "scores": _image(drawn[f"Scores on {name}"], f"Scores on {name}"),
+        "narrow": _image(_narrowed(drawn.pop(f"Scores on {name}")), "")["source"],
         "figures": [_image(figure, text) for text, figure in drawn.items()],
         "confusion": _confusions(results),
         "audit": _findings(audit[name]) if name in audit else None,
@@ -146,6 +159,13 @@ def _section(
         "floors": [str(f) for f in meta.get("floors", [])],
         "proof": _proof(meta.get("proof")),
     }
+
+
+def _narrowed(figure: "Figure") -> "Figure":
+    """The figure laid out anew for a phone; shrinking it would make its text unreadable."""
+    _, height = figure.get_size_inches()
+    figure.set_size_inches(4.4, height)
+    return figure
 
 
 def _sentence(text: str) -> str:
@@ -348,6 +368,60 @@ def _confusions(results: Results) -> list[dict[str, Any]]:
         lines = list(zip(classes, cells, strict=True))
         shown.append({"label": label, "classes": classes, "lines": lines})
     return shown
+
+
+def _skill(results: Results, parts: Sequence[Results]) -> list[dict[str, str]]:
+    """ROC, calibration and learning curves, as far as there are any."""
+    from neuro.evaluate.pictures import curve_figures, label_figure
+
+    name = results.rows[0].dataset
+    floor = results.best_floor().label if any(r.kind == "floor" for r in results.rows) else ""
+    models = [r.label for r in results.rows if r.kind == "model"]
+    shown = [*dict.fromkeys(models), floor]
+    drawn = curve_figures(results.meta.get("curves", {}), [label for label in shown if label])
+    if len(parts) > 1:
+        drawn["Learning curve: score for fewer labels"] = label_figure(parts)
+    return [_image(figure, f"{text} on {name}") for text, figure in drawn.items()]
+
+
+def _measured(m: "ModelMeasures") -> dict[str, Any]:
+    """One model's measures in words and tables."""
+    facts = [
+        ("Size", f"{m.n_parameters:,} trainable values"),
+        (
+            "Embedding",
+            f"{m.d_embedding} values of {m.n_windows} windows, effective rank "
+            f"{m.effective_rank:.1f}",
+        ),
+    ]
+    if m.sparsity is not None:
+        s = m.sparsity
+        facts.append((
+            "Activation sparsity",
+            f"{s.sparsity:.1%} of hidden activations can be left out at {s.increase:.2%} more loss "
+            f"(tolerated: {s.tolerance:.0%}; measured on held-out batches)",
+        ))  # fmt: skip
+    if m.information is not None:
+        i = m.information
+        told = (
+            f"{i.value:.3f} bits; shuffled labels {i.null:.3f}; p = {i.p:.3f} "
+            f"({i.method}, {i.n_features} of the embedding's components)"
+        )
+        if i.saturated:
+            told += ". SATURATED: the sample is too small for so many bins, do not read it"
+        facts.append(("Information about the target", told))
+    layers = [
+        (x.name, str(x.n_units), f"{x.sparsity:.1%}", f"{x.zeros:.1%}", f"{x.hoyer:.2f}",
+         str(x.dead))
+        for x in (m.sparsity.layers if m.sparsity is not None else ())
+    ]  # fmt: skip
+    shares = [
+        (x.name, f"{x.share:.1%}", f"{x.null:.1%}", f"{x.unique:.1%}",
+         f"{_number(x.decoding)} ({'r' if x.metric == 'r' else f'chance {x.chance:.2f}'})")
+        for x in m.variance
+    ]  # fmt: skip
+    notes = [_sentence(n) for n in m.notes]
+    return {"model": m.model, "facts": facts, "layers": layers, "shares": shares, "notes": notes}
 
 
 def _findings(found: Any) -> list[str]:

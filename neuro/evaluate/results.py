@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 from neuro.errors import DataError, FileError, did_you_mean
+from neuro.evaluate.curves import curves
 from neuro.evaluate.intervals import Scored, Units, interval, point, statistic
-from neuro.evaluate.metrics import Metric
+from neuro.evaluate.rows import Comparison, Row
+from neuro.evaluate.scoring import Metric
 from neuro.evaluate.sources import versions
 from neuro.evaluate.splitting import Plan
 from neuro.evaluate.task import Predicted, Task
@@ -27,108 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "Results", "Row", "assemble"]
 
 SCHEMA = "neuro-results/1"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One score.
-
-    Parameters
-    ----------
-    dataset : str
-        Data set.
-    model : str
-        Floor or model.
-    kind : {"floor", "model", "control"}
-        What it is for.
-    control : {"", "random_weights", "shuffled_labels"}
-        Which control of the model.
-    metric : str
-        Name of the metric.
-    value, lo, hi : float
-        Score (mean over seeds) and 95 % interval; NaN where not defined.
-    chance : float or None
-        What a decoder without information scores.
-    higher_is_better : bool
-        Direction.
-    unit : str
-        What the interval resamples.
-    n_units, n_test, n_folds, n_seeds : int
-        Units and windows tested, folds, seeds.
-    seed_sd : float
-        Standard deviation of the score over seeds.
-    n_constant : int
-        Fits (of folds times seeds) that predicted the same for every window.
-    split : str
-        How windows were divided.
-    leaky, simulated : bool
-        Whether parts were not independent; whether the data are simulated.
-    points : tuple of float
-        Score of every unit (or fold), where that is defined.
-    points_of : str
-        What the points are: the unit, ``"fold"``, or ``""``.
-    """
-
-    dataset: str
-    model: str
-    kind: str
-    control: str
-    metric: str
-    value: float
-    lo: float
-    hi: float
-    chance: float | None
-    higher_is_better: bool
-    unit: str
-    n_units: int
-    n_test: int
-    n_folds: int
-    n_seeds: int
-    seed_sd: float
-    n_constant: int
-    split: str
-    leaky: bool
-    simulated: bool
-    points: tuple[float, ...] = ()
-    points_of: str = ""
-
-    @property
-    def label(self) -> str:
-        """Model and control in words."""
-        return self.model + (f", {self.control.replace('_', ' ')}" if self.control else "")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How much better a model is than something else, on the same resamples.
-
-    Parameters
-    ----------
-    dataset, model, metric : str
-        What is compared.
-    against : str
-        Name of the floor, or of the control.
-    role : {"best floor", "random weights", "shuffled labels", "chance"}
-        What it is compared with.
-    gain, lo, hi : float
-        Difference, positive if the model is better, with its 95 % interval.
-    """
-
-    dataset: str
-    model: str
-    metric: str
-    against: str
-    role: str
-    gain: float
-    lo: float
-    hi: float
-
-    @property
-    def verdict(self) -> str:
-        """``"above"``, ``"below"`` or ``"not told apart"``."""
-        if self.lo > 0:
-            return "above"
-        return "below" if self.hi < 0 else "not told apart"
 
 
 class _Recorded(Protocol):
@@ -412,6 +312,8 @@ def assemble(
         confusion = {_label(line): _confusion(line.runs, task) for line in lines}
     meta = made.meta(metrics, floors, options or {})
     meta["cautions"] = [*([units.caution] if units.caution else []), *cautions]
+    drawn = {_label(line): curves(line.runs, task) for line in lines}
+    meta["curves"] = {label: found for label, found in drawn.items() if found is not None}
     return Results(rows, comparisons, meta, confusion)
 
 
@@ -471,7 +373,7 @@ class _Maker:
             value=value,
             lo=ends.low,
             hi=ends.high,
-            chance=metric.chance(self.y[tested], self.task),
+            chance=metric.chance(_truth(line, self.y[tested], self.task), self.task),
             higher_is_better=metric.higher_is_better,
             unit=self.units.level,
             n_units=len(self.present),
@@ -520,7 +422,7 @@ class _Maker:
         rivals += [
             (one, _label(one), one.control.replace("_", " "))
             for one in lines
-            if one.kind == "control" and one.name == line.name
+            if one.kind == "control" and (one.name == line.name or one.control == "no_signal")
         ]
         out = [
             self._compared(line, rival, mine, rows[rival.name, rival.control], name, role, metric)
@@ -580,6 +482,11 @@ class _Maker:
             "versions": versions(),
             "command": command,
         }
+
+
+def _truth(line: _Line, y: AnyArray, task: Task) -> AnyArray:
+    """What chance depends on: targets, for retrieval the size of the galleries."""
+    return np.concatenate([r.said.label for r in line.runs]) if task.kind == "retrieval" else y
 
 
 def _confusion(runs: Sequence[Scored], task: Task) -> list[list[float]]:

@@ -7,31 +7,33 @@ import sys
 import warnings as warnings_
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neuro.data import Windows
-from neuro.errors import ConfigError, DataError, NeuroError
+from neuro.errors import ConfigError
+from neuro.evaluate.checks import check_folds, defined, made_up, refuse_identity
+from neuro.evaluate.confounds import Table
 from neuro.evaluate.contenders import contenders
-from neuro.evaluate.controls import names_of, shuffled_target
+from neuro.evaluate.controls import controls_of, shuffled_target
+from neuro.evaluate.finetuning import FineTune
 from neuro.evaluate.floors import Floor, choose_floors
+from neuro.evaluate.identity import identity_parts, subject_identity
 from neuro.evaluate.intervals import Units, choose_units
+from neuro.evaluate.jobs import FORMAT, Job, Record, from_file, one_thread
+from neuro.evaluate.label_shares import labelled_part
 from neuro.evaluate.metrics import metrics_for
 from neuro.evaluate.overlap import refuse_overlap
-from neuro.evaluate.probes import fit_predict
 from neuro.evaluate.results import Results, assemble
 from neuro.evaluate.sources import Contender, features_of, versions, windows_fingerprint
 from neuro.evaluate.splitting import Plan, level_names, make_plan
-from neuro.evaluate.task import Kind, Predicted, Task
-from neuro.io.safe import read_json, write_json
+from neuro.evaluate.task import Kind, Task
 from neuro.typing import AnyArray, FloatArray, IntArray, PathLike
 
 __all__ = ["evaluate"]
-
-_FORMAT = "neuro-fold/1"
 
 
 def evaluate(
@@ -44,12 +46,13 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     floors: str | Sequence[str | Floor] = "auto",
     bin_s: float | None = None,
-    controls: Sequence[str] | None = ("random_weights", "shuffled_labels"),
+    controls: Sequence[Any] | str | None = ("random_weights", "shuffled_labels"),
     shuffles: int = 10,
-    probe: str = "auto",
+    probe: str | FineTune = "auto",
     out: PathLike | None = None,
     n_jobs: int = 1,
     progress: bool = True,
+    labels: float = 1.0,
     allow_leakage: bool = False,
     simulated: bool = False,
 ) -> Results:
@@ -73,20 +76,27 @@ def evaluate(
         How often what is drawn (inner folds of the probe, random weights) is
         drawn.
     task : Task or str, optional
-        By default classification for named targets, else regression; angles
-        must be declared.
+        By default classification for named targets, else regression;
+        ``"multilabel"``, ``"circular"`` and ``"retrieval"`` must be declared.
     metrics : sequence of str, optional
         Names; the standard ones of the task if omitted.
     floors : "auto" or sequence of str or Floor
         ``"auto"`` takes those that fit modality and task.
     bin_s : float, optional
         Bin width in seconds of the time-bin floor.
-    controls : sequence of {"random_weights", "shuffled_labels"}
-        Shown for every model they apply to.
+    controls : sequence of str, SelfPretrained or Confounds
+        Shown for every model they apply to: ``"random_weights"`` and
+        ``"shuffled_labels"``; on request ``"self_pretrained"`` (the network
+        pretrained on nothing but each fold's training part),
+        ``"global_signal_removed"``, ``"confounds"`` (age, sex, site, motion …
+        without any signal) and ``"subject_identity"`` (who is it?, in
+        ``meta``).
     shuffles : int
         How often labels are shuffled: one shuffle can land far from chance.
-    probe : {"auto", "ridge", "logistic", "lda", "nearest"}
-        Estimator on frozen embeddings.
+    probe : str or FineTune
+        Estimator on frozen embeddings: ``"auto"`` (logistic or ridge),
+        ``"ridge"``, ``"logistic"``, ``"lda"``, ``"knn"``, ``"nearest"``, or
+        ``"attentive"``, which reads tokens; or how to train the network itself.
     out : path, optional
         Folder: one file a fold as soon as it is computed, and at the end
         ``results.json``, ``results.csv`` and ``report.html``. A later run with
@@ -95,6 +105,10 @@ def evaluate(
         Folds and seeds at once; results do not depend on it.
     progress : bool
         Show a progress bar if the error output is a terminal.
+    labels : float
+        Share of the training units whose labels are given to probes, floors
+        and fine-tuning, drawn anew for every seed; see
+        :func:`neuro.evaluate.label_curve`.
     allow_leakage : bool
         Accept training and test parts that are not independent; every table
         and report then says so.
@@ -137,14 +151,25 @@ def evaluate(
     """
     if seeds < 1 or shuffles < 1:
         raise ConfigError(f"seeds={seeds}, shuffles={shuffles}: at least 1.")
-    chosen_controls = names_of(controls)
+    if not 0 < labels <= 1:
+        raise ConfigError(f"labels={labels}: a share above 0 and at most 1.")
+    chosen_controls = controls_of(controls)
     plan = make_plan(windows, split, allow_leakage=allow_leakage)
     goal = task if isinstance(task, Task) else Task.of(plan.windows, task)
     y = goal.target(plan.windows)
     scores = metrics_for(goal, None if metrics is None else list(metrics))
-    _check_folds(plan, goal, y)
+    plan = refuse_identity(plan, goal, y, allow_leakage=allow_leakage)
+    check_folds(plan, goal, y)
     if metrics is None:
-        scores = [m for m in scores if m.pooled or _defined(m.name, plan, goal, y)]
+        scores = [m for m in scores if m.pooled or defined(m, plan, goal, y)]
+    if "global_signal_removed" in chosen_controls and plan.windows.modality == "spikes":
+        raise ConfigError("Counts have no global signal to take off: they would turn negative.")
+    if "subject_identity" in chosen_controls:
+        identity_parts(plan.windows)  # an error now, not after hours
+    if "confounds" in chosen_controls:
+        # read at once: what a stream beside the windows holds is in no other hash
+        table = Table(chosen_controls["confounds"].of_windows(plan.windows))
+        chosen_controls["confounds"] = table
     chosen = choose_floors(floors, plan.windows, goal, bin_s=bin_s)
     lines = contenders(
         models,
@@ -154,13 +179,19 @@ def evaluate(
         probe=probe,
         seeds=seeds,
         shuffles=shuffles,
+        redrawn=labels < 1,
     )
     cautions = refuse_overlap(models or {}, plan, split, allow_leakage=allow_leakage)
+    if "identity" in plan.proof:
+        cautions.append(str(plan.proof["identity"]))
+    if labels < 1:
+        cautions.append(f"only {100 * labels:g} % of the training units' labels were used")
     tested = np.unique(np.concatenate([fold.test for fold in plan.folds]))
-    units = choose_units(plan.windows, tested)
+    units = choose_units(plan.windows, tested, plan.above)
     if units.level == "window":
         warnings_.warn(f"The {units.caution}.", UserWarning, stacklevel=2)
-    run = _Run(plan, goal, y, units, None if out is None else Path(out), n_jobs, progress)
+    folder = None if out is None else Path(out)
+    run = _Run(plan, goal, y, units, folder, n_jobs, progress, labels)
     records = run(lines)
     results = assemble(
         plan,
@@ -169,166 +200,47 @@ def evaluate(
         units,
         records,
         floors=chosen,
-        simulated=simulated or _made_up(plan.windows),
+        simulated=simulated or made_up(plan.windows),
         cautions=cautions,
         options={
             "seeds": seeds,
             "shuffles": shuffles,
-            "probe": probe,
+            "probe": probe if isinstance(probe, str) else str(probe),
             "controls": list(chosen_controls),
         },
     )
+    more: dict[str, Any] = {}
+    if labels < 1:
+        n = [len(run.train_rows(k, 0)) for k in range(len(plan.folds))]
+        more["labels"] = {"share": labels, "windows": n}
+    if "subject_identity" in chosen_controls:
+        again = {"seeds": seeds, "probe": probe, "n_jobs": n_jobs, "progress": progress}
+        more |= _who(models or {}, plan.windows, results, folder, again)
+    if more:
+        results = replace(results, meta={**results.meta, **more})
     if out is not None:
         results.save(out)
     return results
 
 
-def _check_folds(plan: Plan, task: Task, y: AnyArray) -> None:
-    """Every class in every training part, or a clear error."""
-    for k, fold in enumerate(plan.folds):
-        if task.kind != "classification":
-            if (np.ptp(y[fold.train], axis=0) == 0).all():
-                raise DataError(f"The target is constant in the training part of fold {k}.")
-            continue
-        seen = np.unique(y[fold.train])
-        missing = [c for c in np.unique(y[fold.test]).tolist() if c not in seen]
-        if missing or len(seen) < 2:
-            name = task.classes[missing[0] if missing else int(seen[0])]
-            what = "never occurs in" if missing else "is the only class in"
-            raise DataError(
-                f"Class {name!r} {what} the training part of fold {k} ({plan.description}). Use "
-                "fewer folds, another level, or leave the class out with classes=[...]."
-            )
-
-
-def _made_up(windows: Windows) -> bool:
-    return any(rec.dataset.startswith("synthetic_") for rec in windows.recordings)
-
-
-def _defined(name: str, plan: Plan, task: Task, y: AnyArray) -> bool:
-    """Whether a standard metric that folds cannot share exists in each of them."""
-    tests = [y[fold.test] for fold in plan.folds]
-    if name in ("auroc", "auprc"):
-        return all(len(np.unique(part)) == task.n_classes for part in tests)
-    if name == "r":
-        return all(len(part) >= 3 for part in tests)
-    return all((np.ptp(part, axis=0) > 0).all() and len(part) >= 2 for part in tests)
+def _who(
+    models: Mapping[str, Any], windows: Windows, results: Results, out: Path | None, options: Any
+) -> dict[str, Any]:
+    """Facts and cautions about how well subjects are told apart."""
+    folder = None if out is None else out / "subject_identity"
+    who = subject_identity(models, windows, floors=["mean"], controls=(), out=folder, **options)
+    rows = [r for r in who.rows if r.metric == "balanced_accuracy" and r.chance is not None]
+    told = [
+        f"the subject can be told from {r.model!r} with a balanced accuracy of {r.value:.2f} "
+        f"[{r.lo:.2f}, {r.hi:.2f}], chance {r.chance:.2f}"
+        for r in rows
+    ]
+    names = ("model", "kind", "value", "lo", "hi", "chance", "n_test")
+    facts = [{name: getattr(r, name) for name in names} for r in rows]
+    return {"subject_identity": facts, "cautions": [*results.meta["cautions"], *told]}
 
 
 # ---- jobs ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Record:
-    """Predictions of one contender on one fold with one seed."""
-
-    name: str
-    kind: str
-    control: str
-    fold: int
-    seed: int
-    said: Predicted
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """One fit, with everything it needs."""
-
-    line: Contender
-    task: Task
-    fold: int
-    seed: int
-    key: str
-    path: Path | None
-    features: FloatArray
-    y: AnyArray
-    train_y: AnyArray
-    train: IntArray
-    test: IntArray
-    groups: AnyArray
-    pid: int
-
-    def __call__(self) -> Record:
-        name = self.line.name + (f" ({self.line.control})" if self.line.control else "")
-        with _one_thread() if os.getpid() != self.pid else nullcontext():
-            try:
-                said = fit_predict(
-                    self.line.estimator(self.task, self.seed),
-                    self.task,
-                    self.features[self.train],
-                    self.train_y,
-                    self.groups,
-                    self.features[self.test],
-                    name=name,
-                )
-            except NeuroError:
-                raise
-            except Exception as error:
-                error.add_note(f"while fitting {name} on fold {self.fold}, seed {self.seed}")
-                raise
-        line = self.line
-        record = Record(
-            line.name, line.kind, line.control, self.fold, self.seed, said, _notes(said)
-        )
-        if self.path is not None:
-            write_json(self.path, _to_json(record, self), indent=None)
-        return record
-
-
-def _notes(said: Predicted) -> tuple[str, ...]:
-    flat = said.label.reshape(len(said), -1)
-    constant = len(said) > 1 and bool((np.ptp(flat, axis=0) == 0).any())
-    return ("constant prediction",) if constant else ()
-
-
-def _to_json(record: Record, job: _Job) -> dict[str, Any]:
-    return {
-        "format": _FORMAT,
-        "key": job.key,
-        "model": record.name,
-        "kind": record.kind,
-        "control": record.control,
-        "fold": record.fold,
-        "seed": record.seed,
-        "window": job.test.tolist(),
-        "target": job.y[job.test].tolist(),
-        "prediction": record.said.label.tolist(),
-        "score": None if record.said.score is None else record.said.score.tolist(),
-        "notes": list(record.notes),
-    }
-
-
-def _from_file(path: Path, key: str, line: Contender, fold: int, seed: int, y: AnyArray,
-               test: IntArray, task: Task) -> Record | None:  # fmt: skip
-    """A fold computed earlier; None if there is none or it cannot be trusted."""
-    if not path.is_file():
-        return None
-    try:
-        found = read_json(path, max_bytes=1 << 30)
-    except NeuroError:
-        return None
-    if not isinstance(found, dict) or found.get("format") != _FORMAT or found.get("key") != key:
-        return None
-    try:
-        label = np.asarray(found["prediction"], dtype=y.dtype)
-        score = found["score"]
-        score = None if score is None else np.asarray(score, dtype=np.float64)
-        notes = tuple(str(n) for n in found["notes"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    if label.shape != y[test].shape or (
-        score is not None and score.shape != (len(test), task.n_classes)
-    ):
-        return None
-    return Record(line.name, line.kind, line.control, fold, seed, Predicted(label, score), notes)
-
-
-def _one_thread() -> Any:
-    """Keep numerical libraries from using threads: same sums, whatever n_jobs is."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    return threadpool_limits(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -342,6 +254,7 @@ class _Run:
     out: Path | None
     n_jobs: int
     progress: bool
+    labels: float = 1.0
     kept: dict[str, FloatArray] = field(default_factory=dict)
 
     def __call__(self, lines: Sequence[Contender]) -> list[Record]:
@@ -363,7 +276,7 @@ class _Run:
                 record = None
                 if path is not None:
                     test = self.plan.folds[k].test
-                    record = _from_file(path, key, line, k, seed, self.y, test, self.task)
+                    record = from_file(path, key, line, k, seed, self.y, test, self.task)
                 if record is None:
                     todo.append((seed, k, key, path))
                 else:
@@ -389,46 +302,64 @@ class _Run:
             train = None
             if line.per_fold:
                 train = self.plan.windows.select(self.plan.folds[fold].train)
-            features = self._features(line, seed, train)
-            jobs = [self._job(line, features, *item) for item in items]
+            source = line.features(seed, train)
+            features = self._features(line, source)
+            jobs = [self._job(line, source, features, *item) for item in items]
             parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
-            with _one_thread():
+            with one_thread():
                 yield from parallel(delayed(job)() for job in jobs)
 
-    def _features(self, line: Contender, seed: int, train: Windows | None) -> FloatArray:
+    def _features(self, line: Contender, source: Any) -> FloatArray:
         """Features of all windows; kept if another line may ask for them again."""
         lasting = not (line.per_seed or line.per_fold)
         if lasting and line.key in self.kept:
             return self.kept[line.key]
-        features = features_of(self.plan.windows, line.features(seed, train), line.name)
+        features = features_of(self.plan.windows, source, line.name)
         if lasting:
             self.kept[line.key] = features
         return features
 
     def _job(
-        self, line: Contender, features: FloatArray, seed: int, k: int, key: str, path: Path | None
-    ) -> _Job:
-        fold = self.plan.folds[k]
-        train_y = self.y[fold.train]
+        self,
+        line: Contender,
+        source: Any,
+        features: FloatArray,
+        seed: int,
+        k: int,
+        key: str,
+        path: Path | None,
+    ) -> Job:
+        fold, train = self.plan.folds[k], self.train_rows(k, seed)
+        train_y = self.y[train]
         if line.control == "shuffled_labels":
-            levels = [a[fold.train] for a in self._levels()]
+            levels = [a[train] for a in self._levels()]
             train_y = shuffled_target(train_y, levels, np.random.default_rng([seed, k]))
-        groups = choose_units(self.plan.windows, fold.train).code[fold.train]
-        return _Job(
+        groups = choose_units(self.plan.windows, train, self.plan.above).code[train]
+        return Job(
             line,
             self.task,
             k,
             seed,
             key,
             path,
+            source,
+            self.plan.windows,
             features,
             self.y,
             train_y,
-            fold.train,
+            train,
             fold.test,
             groups,
             os.getpid(),
         )
+
+    def train_rows(self, k: int, seed: int) -> IntArray:
+        """Training windows of a fold whose labels are given."""
+        train = self.plan.folds[k].train
+        if self.labels == 1:
+            return train
+        units = choose_units(self.plan.windows, train, self.plan.above).code[train]
+        return labelled_part(train, self.y[train], units, self.labels, seed)
 
     def _levels(self) -> list[AnyArray]:
         """Units of dependence, from small to large."""
@@ -442,7 +373,7 @@ class _Run:
         fold = self.plan.folds[k]
         digest = hashlib.sha256()
         facts = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "windows": base,
             "task": self.task.to_json(),
             "line": [line.name, line.kind, line.control, line.key],
@@ -452,6 +383,8 @@ class _Run:
         }
         digest.update(json.dumps(facts, sort_keys=True).encode())
         digest.update(fold.train.tobytes() + b"|" + fold.test.tobytes())
+        if self.labels < 1:
+            digest.update(b"|" + self.train_rows(k, seed).tobytes())
         return digest.hexdigest()
 
 

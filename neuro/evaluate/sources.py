@@ -34,30 +34,36 @@ def features_of(windows: Windows, function: Features, what: str = "features") ->
     windows : Windows
         What to read; a sampled stream.
     function : callable(Batch) -> array, shape (batch, ...)
-        Applied to batches of consecutive windows.
+        Applied to batches of consecutive windows; flattened, unless it has a
+        true attribute `keeps_tokens`. Or an object with
+        `of_windows(windows) -> array`.
     what : str
         For messages.
 
     Returns
     -------
-    ndarray, shape (n, n_features), float32 or float64
+    ndarray, shape (n, n_features) or (n, n_tokens, d), float32 or float64
 
     Raises
     ------
     DataError
         If the function returns another number of rows.
     """
+    own = getattr(function, "of_windows", None)
+    if own is not None:
+        return np.asarray(own(windows))
+    keep = bool(getattr(function, "keeps_tokens", False))
     parts: list[AnyArray] = []
     for a in range(0, len(windows), _BATCH):
         rows = np.arange(a, min(a + _BATCH, len(windows)))
         part = np.asarray(function(windows.batch(rows)))
         if part.ndim < 1 or len(part) != len(rows):
             raise DataError(f"{what}: {part.shape} was returned for {len(rows)} windows.")
-        parts.append(part.reshape(len(rows), -1))
+        parts.append(part if keep else part.reshape(len(rows), -1))
     return np.concatenate(parts)
 
 
-def embed(model: "nn.Module") -> Features:
+def embed(model: "nn.Module", *, tokens: bool = False) -> Features:
     """A frozen network as a feature function.
 
     Parameters
@@ -65,10 +71,12 @@ def embed(model: "nn.Module") -> Features:
     model : nn.Module
         Its forward takes a Batch and returns an object with `embedding`, or a
         tensor. It is put into eval mode.
+    tokens : bool
+        Read its `tokens` instead.
 
     Returns
     -------
-    callable(Batch) -> ndarray, shape (batch, d)
+    callable(Batch) -> ndarray, shape (batch, d) or (batch, n_tokens, d)
     """
     import torch
 
@@ -78,6 +86,8 @@ def embed(model: "nn.Module") -> Features:
     @torch.no_grad()
     def function(batch: "Batch") -> FloatArray:
         out = model(batch.to(device))
+        if tokens:
+            return _tokens(out, type(model).__name__)
         vector = getattr(out, "embedding", out)
         if not isinstance(vector, torch.Tensor):
             raise ConfigError(
@@ -86,7 +96,18 @@ def embed(model: "nn.Module") -> Features:
             )
         return np.asarray(vector.flatten(1).float().cpu().numpy())
 
+    function.keeps_tokens = tokens  # type: ignore[attr-defined]
     return function
+
+
+def _tokens(out: Any, name: str) -> FloatArray:
+    tokens = getattr(out, "tokens", None)
+    if tokens is None or tokens.ndim != 3:
+        raise ConfigError(
+            f"{name}.forward(batch) returns no tokens (batch, token, d), which probe='attentive' "
+            "reads. Return an object with .tokens, or use another probe."
+        )
+    return np.asarray(tokens.float().cpu().numpy())
 
 
 # ---- hashes --------------------------------------------------------------------
@@ -234,8 +255,8 @@ class Contender:
         As in the table; a control carries its model's name.
     kind : {"floor", "model", "control"}
         What it is for.
-    control : {"", "random_weights", "shuffled_labels"}
-        Which control.
+    control : str
+        Which control of the model; ``""`` for the model itself.
     estimator : callable(task, seed) -> object
         Fresh estimator.
     key : str
@@ -243,8 +264,8 @@ class Contender:
     seeds : int
         How many seeds; 1 where nothing is drawn.
     features : callable(seed, train) -> (callable(Batch) -> ndarray)
-        Feature function; `train` are the training Windows of the fold, for
-        models that are trained anew in every fold.
+        Feature function, see :func:`features_of`; `train` are the training
+        Windows of the fold, for models that are trained anew in every fold.
     per_seed, per_fold : bool
         Whether the features differ between seeds, between folds.
     """
@@ -255,6 +276,6 @@ class Contender:
     estimator: Callable[[Any, int], Any]
     key: str
     seeds: int
-    features: Callable[[int, Windows | None], Features]
+    features: Callable[[int, Windows | None], Any]
     per_seed: bool = False
     per_fold: bool = False

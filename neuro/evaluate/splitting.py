@@ -1,12 +1,12 @@
 """Which windows are trained on, which are tested, and the proof that they are apart."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from neuro.data import Axis, Windows, assert_disjoint
+from neuro.data import Axis, Recording, Windows, assert_disjoint
 from neuro.data.splits import folds as fold_rows
 from neuro.data.splits import groups
 from neuro.data.splits import split as split_rows
@@ -16,6 +16,8 @@ from neuro.typing import AnyArray, IntArray
 __all__ = ["Fold", "Plan", "Split", "make_plan"]
 
 _LEVELS = ("subject", "session", "run", "recording", "block", "dataset", "group", "task", "time")
+# levels above the subject that recordings do not carry themselves
+_GIVEN = ("family", "site")
 # what can be shared between training and test, from worst to harmless
 _SHARED = ("window", "block", "recording", "run", "session", "subject")
 
@@ -24,13 +26,19 @@ _SHARED = ("window", "block", "recording", "run", "session", "subject")
 class Split:
     """How windows are divided; give `n` for folds or `test` for one held-out part.
 
+    Every split is nested: what is chosen inside a training part (penalties,
+    neighbours, when to stop, and the folds of scikit-learn's searches unless
+    they are given as an object) is chosen on inner folds that divide none of
+    the units that intervals resample.
+
     Parameters
     ----------
     by : str
         Level that never stands on both sides: ``"subject"``, ``"session"``,
         ``"run"``, ``"recording"``, ``"block"``, ``"dataset"``, ``"group"``,
         ``"task"``, or ``"time"`` (stretches of each recording). ``"random"``
-        leaks and is refused unless leakage is allowed.
+        leaks and is refused unless leakage is allowed. ``"family"``,
+        ``"site"`` or any other name needs `of`.
     n : int or "leave-one-out", optional
         Number of folds; 5 if `test` is not given either.
     test : float, str or tuple of str, optional
@@ -41,6 +49,9 @@ class Split:
         recording.
     seed : int
         For drawing units.
+    of : mapping or callable, optional
+        Unit of each subject (``{"sub-01": "family 3", …}``), or a function
+        from Recording to its unit, for a level that recordings do not carry.
 
     Raises
     ------
@@ -53,6 +64,8 @@ class Split:
     5 folds by subject (seed 0)
     >>> print(Split("time", test=0.5, gap_s=2))
     last 50 % of each recording's time held out, gap 2 s
+    >>> print(Split("family", n="leave-one-out", of={"01": "A", "02": "A", "03": "B"}))
+    leave one family out
     """
 
     by: str
@@ -60,9 +73,17 @@ class Split:
     test: float | str | tuple[str, ...] | None = None
     gap_s: float = 0.0
     seed: int = 0
+    of: Mapping[str, str] | Callable[[Recording], str] | None = None
 
     def __post_init__(self) -> None:
-        if self.by not in (*_LEVELS, "random"):
+        if self.of is None and self.by in _GIVEN:
+            raise ConfigError(
+                f"Recordings do not carry their {self.by}: pass of={{subject: {self.by}, …}} or a "
+                "function of the recording."
+            )
+        if self.of is not None and self.by in (*_LEVELS, "random"):
+            raise ConfigError(f"of= names units of a level of its own; {self.by!r} is known.")
+        if self.of is None and self.by not in (*_LEVELS, "random"):
             raise ConfigError(f"Cannot split by {self.by!r}. {did_you_mean(self.by, _LEVELS)}")
         if self.n is not None and self.test is not None:
             raise ConfigError("Give n= for folds or test= for one held-out part, not both.")
@@ -90,7 +111,9 @@ class Split:
                 return f"last {self.test:.0%} of each recording's time held out{gap}".replace(
                     "%", " %"
                 )
-            return f"{self.test:.0%} of the {self.by}s held out{drawn}{gap}".replace("%", " %")
+            return f"{self.test:.0%} of the {_plural(self.by)} held out{drawn}{gap}".replace(
+                "%", " %"
+            )
         names = (self.test,) if isinstance(self.test, str) else self.test or ()
         shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
         return f"{self.by} {shown} held out{gap}"
@@ -122,17 +145,43 @@ class Split:
         DataError
             If there are too few units.
         """
+        by = self.by
+        if self.of is not None:
+            # the recording's group is a level that folds know: lend it the units
+            windows = replace(
+                windows,
+                recordings=tuple(r.replace(group=self._unit_of(r)) for r in windows.recordings),
+            )
+            by = "group"
         common: dict[str, Any] = {
             "gap_s": self.gap_s,
             "seed": self.seed,
             "allow_leakage": allow_leakage,
         }
         if self.n is not None:
-            return fold_rows(windows, self.by, n=self.n, **common)
+            return fold_rows(windows, by, n=self.n, **common)
         test = 0.25 if self.test is None else self.test
         part: float | list[str]
         part = float(test) if isinstance(test, float | int) else list(_tuple(test))
-        return [split_rows(windows, self.by, test=part, **common)]
+        return [split_rows(windows, by, test=part, **common)]
+
+    def _unit_of(self, recording: Recording) -> str:
+        if callable(self.of):
+            unit = str(self.of(recording))
+        else:
+            unit = str((self.of or {}).get(recording.subject, ""))
+        if not unit:
+            raise DataError(
+                f"Subject {recording.subject!r} has no {self.by}: add it to of=, or leave its "
+                "recordings out."
+            )
+        return unit
+
+    def units(self, windows: Windows) -> AnyArray | None:
+        """Unit of each window where `of` gives them, else None."""
+        if self.of is None:
+            return None
+        return np.array([self._unit_of(r) for r in windows.recordings])[windows.recording]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +212,8 @@ class Plan:
         of windows was asked for.
     gap_s : float
         Least distance that was asked for.
+    above : (str, ndarray), optional
+        Name and unit of each window of a level above the subject.
     """
 
     windows: Windows
@@ -171,6 +222,7 @@ class Plan:
     proof: dict[str, Any]
     leaky: bool
     gap_s: float = 0.0
+    above: tuple[str, AnyArray] | None = None
 
 
 def make_plan(windows: Windows | None, split: Any, *, allow_leakage: bool = False) -> Plan:
@@ -211,9 +263,15 @@ def make_plan(windows: Windows | None, split: Any, *, allow_leakage: bool = Fals
         if not len(fold.train) or not len(fold.test):
             side = "training" if not len(fold.train) else "test"
             raise DataError(f"Fold {k} has no labelled {side} window.")
-    proof = _proof(index, folds, gap_s, allow_leakage)
+    own = split.units(index) if isinstance(split, Split) else None
+    above = None if own is None else (split.by, own)
+    proof = _proof(index, folds, gap_s, allow_leakage, above)
     leaky = proof["folds_that_leak"] > 0 or (isinstance(split, Split) and split.by == "random")
-    return Plan(index, folds, text, proof, leaky, gap_s)
+    return Plan(index, folds, text, proof, leaky, gap_s, above)
+
+
+def _plural(word: str) -> str:
+    return word[:-1] + "ies" if word.endswith("y") else word + "s"
 
 
 def _tuple(value: str | Iterable[str]) -> tuple[str, ...]:
@@ -336,9 +394,15 @@ def _assemble(
 
 
 def _proof(
-    windows: Windows, folds: Sequence[Fold], gap_s: float, allow_leakage: bool
+    windows: Windows,
+    folds: Sequence[Fold],
+    gap_s: float,
+    allow_leakage: bool,
+    above: tuple[str, AnyArray] | None,
 ) -> dict[str, Any]:
     names = {level: _names(windows, level) for level in _SHARED}
+    if above is not None:
+        names[above[0]] = above[1]
     shared = {level: 0 for level, known in names.items() if known is not None}
     leaks = 0
     for fold in folds:

@@ -1,4 +1,4 @@
-"""What is to be predicted: classes, values, or angles."""
+"""What is to be predicted: classes, several labels, values, angles, or an item of a gallery."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
@@ -11,7 +11,14 @@ from neuro.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["Kind", "Predicted", "Task"]
 
-Kind = Literal["classification", "regression", "circular"]
+Kind = Literal["classification", "multilabel", "regression", "circular", "retrieval"]
+_PRIMARY: dict[str, str] = {
+    "classification": "balanced_accuracy",
+    "multilabel": "label_balanced_accuracy",
+    "regression": "r",
+    "circular": "median_angular_error",
+    "retrieval": "top5",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,9 +28,11 @@ class Predicted:
     Parameters
     ----------
     label : ndarray
-        Class number (n,), value (n,) or (n, n_outputs), or angle (n,).
+        Class number (n,), 0 or 1 for every label (n, n_classes), value (n,)
+        or (n, n_outputs), or angle (n,); for retrieval the rank of the right
+        item (1 is best; ties share theirs) and the gallery's size, (n, 2).
     score : ndarray of float, shape (n, n_classes), optional
-        The higher, the more likely the class; classification only.
+        The higher, the more likely the class or label.
     """
 
     label: AnyArray
@@ -39,15 +48,24 @@ class Task:
 
     Parameters
     ----------
-    kind : {"classification", "regression", "circular"}
-        Classes, values, or angles.
+    kind : str
+        ``"classification"``: one class a window. ``"multilabel"``: any number
+        of labels a window. ``"regression"``: values. ``"circular"``: an
+        angle. ``"retrieval"``: which item of a gallery; the target is the
+        item's vector (an embedding of the stimulus), the gallery are the
+        distinct items among the windows tested together.
     classes : tuple of str
-        Names of the classes; classification only.
+        Names of the classes or labels.
     n_outputs : int
-        Targets a window; regression only.
+        Targets a window (regression), or length of the item's vector
+        (retrieval).
     period : float
         Length of the circle in the target's unit (2 pi radians, 360 degrees,
         24 hours); circular only.
+    centred : bool
+        Subtract the training part's mean item from predicted and gallery
+        vectors before their cosines are compared; retrieval only. Without it
+        a vector that all items share makes every cosine high.
 
     Raises
     ------
@@ -66,10 +84,13 @@ class Task:
     classes: tuple[str, ...] = ()
     n_outputs: int = 1
     period: float = 2 * np.pi
+    centred: bool = True
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ConfigError(f"No task {self.kind!r}. {did_you_mean(self.kind, get_args(Kind))}")
+        if self.kind == "multilabel" and not self.classes:
+            raise ConfigError("Name the labels: Task('multilabel', classes=[...]).")
         if self.kind == "classification" and len(self.classes) < 2:
             raise ConfigError(
                 f"Classification needs at least two classes, got {list(self.classes)}. "
@@ -86,10 +107,10 @@ class Task:
         ----------
         windows : Windows
             With a target.
-        kind : {"classification", "regression", "circular"}, optional
+        kind : str, optional
             By default classification if the target has class names, else
-            regression. Angles must be declared: nothing in a number says
-            that it is one.
+            regression. Angles, labels and galleries must be declared: nothing
+            in a number says that it is one.
 
         Returns
         -------
@@ -120,25 +141,35 @@ class Task:
         if kind == "circular":
             _check_angles(target, 2 * np.pi)
             return cls(kind)
-        return cls(kind, n_outputs=int(np.prod(target.shape[1:], dtype=int)))
+        n = int(np.prod(target.shape[1:], dtype=int))
+        if kind == "multilabel":
+            names = targets_named(windows)
+            return cls(kind, classes=names or tuple(f"label {i}" for i in range(n)))
+        return cls(kind, n_outputs=n)
 
     @property
     def n_classes(self) -> int:
-        """Number of classes; 0 unless classification."""
+        """Number of classes or labels; 0 for other tasks."""
         return len(self.classes)
+
+    @property
+    def classified(self) -> bool:
+        """Whether classes or labels are predicted, rather than numbers."""
+        return self.kind in ("classification", "multilabel")
 
     @property
     def primary(self) -> str:
         """Name of the metric that rankings and comparisons use."""
-        return {
-            "classification": "balanced_accuracy",
-            "regression": "r",
-            "circular": "median_angular_error",
-        }[self.kind]
+        return _PRIMARY[self.kind]
 
     def __str__(self) -> str:
         if self.kind == "classification":
             return f"{self.n_classes}-class classification ({', '.join(self.classes[:8])})"
+        if self.kind == "multilabel":
+            return f"{self.n_classes} labels, any number at once ({', '.join(self.classes[:8])})"
+        if self.kind == "retrieval":
+            how = "centred on the training items" if self.centred else "not centred"
+            return f"retrieval among vectors of length {self.n_outputs}, {how}"
         if self.kind == "circular":
             return f"regression of an angle (period {self.period:g})"
         return "regression" + (f" of {self.n_outputs} targets" if self.n_outputs > 1 else "")
@@ -154,8 +185,9 @@ class Task:
         Returns
         -------
         ndarray
-            int64 (n,) class numbers; float64 (n,) or (n, n_outputs) values;
-            float64 (n,) angles in half a period either side of 0.
+            int64 (n,) class numbers; int64 (n, n_classes) zeros and ones;
+            float64 (n,) or (n, n_outputs) values; float64 (n,) angles in half
+            a period either side of 0; float64 (n, n_outputs) items.
 
         Raises
         ------
@@ -174,9 +206,18 @@ class Task:
             _check_angles(y, self.period)
             return self.wrapped(y.reshape(len(y)))
         flat = y.reshape(len(y), -1)
-        if flat.shape[1] != self.n_outputs:
-            raise DataError(f"The target has {flat.shape[1]} entries, the task {self.n_outputs}.")
-        return flat[:, 0] if self.n_outputs == 1 else flat
+        wanted = self.n_classes if self.kind == "multilabel" else self.n_outputs
+        if flat.shape[1] != wanted:
+            raise DataError(f"The target has {flat.shape[1]} entries, the task {wanted}.")
+        if self.kind == "multilabel":
+            if not np.isin(flat, (0, 1)).all():
+                raise DataError("Labels must be 0 or 1 for every name and window.")
+            return flat.astype(np.int64)
+        return flat[:, 0] if self.n_outputs == 1 and self.kind == "regression" else flat
+
+    def said_shape(self, y: AnyArray) -> tuple[int, ...]:
+        """Shape of :attr:`Predicted.label` for targets of this task."""
+        return (len(y), 2) if self.kind == "retrieval" else y.shape
 
     def _class_numbers(self, y: FloatArray) -> IntArray:
         number = np.asarray(np.round(y).astype(np.int64))
@@ -199,6 +240,7 @@ class Task:
             "classes": list(self.classes),
             "n_outputs": self.n_outputs,
             "period": self.period,
+            "centred": self.centred,
         }
 
     @classmethod

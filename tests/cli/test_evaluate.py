@@ -69,7 +69,11 @@ def test_run_folder_of_train_is_a_model_with_its_controls(run, config, trained, 
     assert {("mine", ""), ("mine", "random_weights"), ("mine", "shuffled_labels")} <= set(
         values(said)
     )
-    assert "Reconstruction" in (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Reconstruction" in page
+    assert "Audit of the recordings" in page
+    assert "The models, measured" in page
+    assert "of hidden activations can be left out" in page
 
 
 def test_model_that_saw_the_tested_person_is_refused(run, config, trained, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from neuro.errors import LeakageError
 from neuro.evaluate import Split, evaluate
 from neuro.evaluate.offline import offline_task
+from neuro.evaluate.reporting import verdicts
 
 
 @pytest.fixture
@@ -50,6 +51,31 @@ def test_negative_controls_end_as_not_above_chance(scored, name):
         if row.metric == "balanced_accuracy":
             assert row.lo <= 0.5, f"{row.model} beats chance where nothing can be read"
             assert row.unit == "block"
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.parametrize("name", ["scp2", "eyes"])
+def test_negative_controls_are_reported_as_not_above_chance(scored, name, tmp_path):
+    results = scored(name)
+    (judged,) = verdicts(results)
+    # the best floor is picked on the test part, and still is no better than a coin
+    assert judged["null_state"] == "bad"
+    assert judged["null_text"] == "not above chance"
+    page = results.to_html(tmp_path / "r.html").read_text()
+    assert '<span class="pill bad">not above chance</span>' in page
+    assert "above chance</span>" not in page.replace("not above chance</span>", "")
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_names_as_shipped_are_stopped_by_the_audit(dataset):
+    from neuro.datasets import audit
+
+    found = audit(dataset("pain122", correct_identities=False))
+    assert not found.ok
+    assert any(f.kind == "identity" and f.severity == "error" for f in found)
+    assert audit(dataset("pain122")).ok
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from neuro.errors import ConfigError, DataError
-from neuro.evaluate.controls import names_of, reinitialised, shuffled_target
+from neuro.evaluate.controls import controls_of, reinitialised, shuffled_target
 
 torch = pytest.importorskip("torch")
 
@@ -82,4 +82,4 @@ def test_parameters_without_a_layer_are_shuffled():
 
 def test_unknown_control():
     with pytest.raises(ConfigError, match="'shuffled_labels'"):
-        names_of(("shuffled_label",))
+        controls_of(("shuffled_label",))

@@ -3,7 +3,17 @@ import pytest
 
 from neuro.data import Axis, Recording, Regular, windows
 from neuro.errors import ConfigError, DataError
-from neuro.evaluate import BandPower, Connectivity, Counts, Floor, Mean, Task, TimeBins, floors_for
+from neuro.evaluate import (
+    BandPower,
+    Connectivity,
+    Counts,
+    Floor,
+    LaggedBandPower,
+    Mean,
+    Task,
+    TimeBins,
+    floors_for,
+)
 from neuro.evaluate.floors import choose_floors
 
 TWO = Task("classification", classes=("a", "b"))
@@ -57,6 +67,38 @@ def test_windows_too_short_for_any_band():
         BandPower(((200.0, 300.0),))(cut(np.ones((1, 100))).batch())
 
 
+def test_band_power_is_that_of_the_signal_room():
+    from neuro.signal import BANDS, band_power
+
+    x = np.random.default_rng(0).normal(size=(3, 400))
+    got = BandPower()(cut(x, length_s=4).batch())[0].reshape(3, -1)
+    want = np.log(band_power(x - x.mean(1, keepdims=True), 100, BANDS, length_s=4))
+    # the window is stored in float32
+    np.testing.assert_allclose(got, want, atol=1e-4)
+
+
+def test_bands_end_at_the_nyquist_frequency():
+    x = np.random.default_rng(0).normal(size=(1, 120))
+    # at 60 Hz the last band is 30 to 30 Hz: nothing is left of it
+    assert BandPower()(cut(x, sfreq=60, length_s=2).batch()).shape == (1, 4)
+
+
+def test_lagged_band_power_says_when():
+    t = np.arange(800) / 100
+    x = np.where((t >= 4) & (t < 6), np.sin(2 * np.pi * 10 * t), 0.01 * np.sin(2 * np.pi * 10 * t))
+    power = LaggedBandPower(2.0)(cut(x[None], length_s=8).batch()).reshape(4, 5)
+    assert power[:, 2].argmax() == 2
+    # amplitude 1 against 0.01
+    assert power[2, 2] - power[1, 2] == pytest.approx(2 * np.log(100), abs=0.01)
+
+
+def test_long_windows_with_numbers_to_predict_have_lagged_power():
+    w = cut(np.random.default_rng(0).normal(size=(2, 3200)), length_s=16)
+    kinds = {f.name: f.estimator for f in floors_for(w, Task("regression"))}
+    assert kinds["lagged_band_power"] == "ridge"
+    assert "lagged_band_power" not in names(w)
+
+
 def test_connectivity_is_fisher_z_of_the_upper_triangle():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(3, 50))
@@ -74,13 +116,20 @@ def test_connectivity_of_a_constant_region_is_zero():
 def test_floors_follow_the_modality():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(4, 2000))
-    assert names(cut(x)) == ["band_power", "time_bins", "nearest", "constant"]
+    assert names(cut(x)) == [
+        "band_power",
+        "tangent_covariance",
+        "time_bins",
+        "nearest",
+        "constant",
+    ]
     assert names(cut(x, modality="bold", unit="z", sfreq=1, length_s=5)) == [
         "mean",
         "nearest",
         "constant",
     ]
-    assert "connectivity" in names(cut(x, modality="bold", unit="z", sfreq=1, length_s=20))
+    long = names(cut(x, modality="bold", unit="z", sfreq=1, length_s=20))
+    assert {"connectivity", "tangent_connectivity"} <= set(long)
     counts = cut(rng.poisson(1, (4, 2000)), modality="spikes", unit="counts", length_s=0.1)
     assert names(counts) == ["rates", "naive_bayes_poisson", "nearest", "constant"]
 

@@ -11,10 +11,19 @@ CLASSES = Task("classification", classes=("a", "b", "c"))
 TWO = Task("classification", classes=("a", "b"))
 VALUES = Task("regression", n_outputs=2)
 ANGLE = Task("circular", period=360.0)
+LABELS = Task("multilabel", classes=("a", "b"))
+GALLERY = Task("retrieval", n_outputs=3)
 
 
-def example(kind, seed, n=60, task=None):
+def example(kind, seed, n=60, task=None, name=""):
     rng = np.random.default_rng(seed)
+    if name == "log_loss":
+        y, said = example(kind, seed, n, task)
+        p = np.exp(said.score)
+        return y, Predicted(said.label, p / p.sum(1, keepdims=True))
+    if name == "bits_per_spike":
+        rate = rng.uniform(0.5, 4, (n, 2))
+        return rng.poisson(rate).astype(float), Predicted(rate)
     if kind == "classification":
         k = task.n_classes
         y = np.concatenate([np.arange(k), rng.integers(0, k, n - k)])
@@ -24,12 +33,25 @@ def example(kind, seed, n=60, task=None):
     if kind == "regression":
         y = rng.normal(size=(n, 2)) + 5.0
         return y, Predicted(y + rng.normal(size=(n, 2)))
+    if kind == "multilabel":
+        y = rng.integers(0, 2, (n, 2))
+        score = np.round(rng.normal(size=(n, 2)) + y, 1)
+        return y, Predicted((score > 0.5).astype(int), score)
+    if kind == "retrieval":
+        rank = rng.integers(1, 21, n) + rng.choice([0.0, 0.5], n)
+        return rng.normal(size=(n, 3)), Predicted(np.stack([rank, np.full(n, 21.0)], 1))
     y = rng.uniform(-180, 180, n)
     return y, Predicted(ANGLE.wrapped(y + rng.normal(scale=40, size=n)))
 
 
 def task_of(name):
-    return {"classification": CLASSES, "regression": VALUES, "circular": ANGLE}[METRICS[name].kind]
+    return {
+        "classification": CLASSES,
+        "regression": VALUES,
+        "circular": ANGLE,
+        "multilabel": LABELS,
+        "retrieval": GALLERY,
+    }[METRICS[name].kind]
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -37,7 +59,7 @@ def task_of(name):
 @given(seed=st.integers(0, 10_000))
 def test_fast_value_equals_the_reference(name, seed):
     metric, task = METRICS[name], task_of(name)
-    y, said = example(metric.kind, seed, task=task)
+    y, said = example(metric.kind, seed, task=task, name=name)
     unit = np.arange(len(y)) % 7
     fast = metric.prepare(y, said, task, unit, 7)(np.ones((1, 7)))[0]
     # sums in another order: rounding only
@@ -49,7 +71,7 @@ def test_fast_value_equals_the_reference(name, seed):
 @given(seed=st.integers(0, 10_000))
 def test_drawing_a_unit_twice_equals_having_its_rows_twice(name, seed):
     metric, task = METRICS[name], task_of(name)
-    y, said = example(metric.kind, seed, task=task)
+    y, said = example(metric.kind, seed, task=task, name=name)
     unit = np.arange(len(y)) % 5
     counts = np.array([1, 2, 1, 3, 1])
     rows = np.repeat(np.arange(len(y)), counts[unit])
@@ -101,6 +123,57 @@ def test_chance_levels():
     assert METRICS["balanced_accuracy"].chance(y, TWO) == 0.5
     assert METRICS["accuracy"].chance(y, TWO) == 0.75
     assert METRICS["median_angular_error"].chance(y, ANGLE) == 90.0
+
+
+def test_log_loss_is_that_of_scikit_learn_and_needs_probabilities():
+    from sklearn.metrics import log_loss
+
+    y, said = example("classification", 1, task=CLASSES, name="log_loss")
+    value = METRICS["log_loss"].value(y, said, CLASSES)
+    assert value == pytest.approx(log_loss(y, said.score, labels=[0, 1, 2]))
+    share = np.bincount(y) / len(y)
+    luck = Predicted(said.label, np.tile(share, (len(y), 1)))
+    assert METRICS["log_loss"].value(y, luck, CLASSES) == pytest.approx(
+        METRICS["log_loss"].chance(y, CLASSES)
+    )
+    with pytest.raises(DataError, match="probabilities"):
+        METRICS["log_loss"].value(y, Predicted(said.label), CLASSES)
+
+
+def test_bits_per_spike_of_the_mean_rate_are_none_and_of_the_truth_are_known():
+    rng = np.random.default_rng(0)
+    rate = np.where(rng.random((100_000, 1)) < 0.5, 1.0, 3.0)
+    y, metric = rng.poisson(rate).astype(float), METRICS["bits_per_spike"]
+    one = Task("regression")
+    mean = Predicted(np.full_like(y, y.mean()))
+    assert metric.value(y, mean, one) == pytest.approx(0.0, abs=1e-9)
+    # mean of (1 log2(1 / 2) + 3 log2(3 / 2)) / 2 over a mean rate of 2
+    want = (np.log2(0.5) + 3 * np.log2(1.5)) / 4
+    # standard error of the mean of 200,000 spikes: about 0.002
+    assert metric.value(y, Predicted(rate), one) == pytest.approx(want, abs=0.008)
+    with pytest.raises(DataError, match="counts"):
+        metric.value(-y, mean, one)
+
+
+def test_every_metric_with_a_chance_level_gets_it_from_luck():
+    rng = np.random.default_rng(0)
+    n = 20_000
+    y = rng.integers(0, 2, (n, 2))
+    luck = Predicted(rng.integers(0, 2, (n, 2)), rng.normal(size=(n, 2)))
+    for name in ("label_balanced_accuracy", "label_auroc", "label_auprc"):
+        metric = METRICS[name]
+        # standard error of a share at 20,000 windows and two labels: 0.0025
+        assert metric.value(y, luck, LABELS) == pytest.approx(metric.chance(y, LABELS), abs=0.01)
+    ranks = np.stack([rng.integers(1, 31, n), np.full(n, 30)], axis=1).astype(float)
+    for name in ("top1", "top5", "top10", "mean_rank"):
+        value = METRICS[name].value(y, Predicted(ranks), GALLERY)
+        assert value == pytest.approx(METRICS[name].chance(ranks, GALLERY), abs=0.015)
+
+
+def test_label_that_never_varies_makes_auroc_an_error():
+    y = np.array([[0, 1], [1, 1], [0, 1]])
+    with pytest.raises(DataError, match="label 'b' is the same"):
+        METRICS["label_auroc"].value(y, Predicted(y), LABELS)
 
 
 def test_balanced_accuracy_of_a_class_that_is_absent_counts_those_present():

@@ -163,3 +163,68 @@ def test_names_of_estimators():
         build("lda", Task("regression"))
     with pytest.raises(ConfigError, match="'nearest'"):
         build("neares", TWO)
+
+
+@pytest.mark.parametrize("n", [12, 200])
+def test_lda_is_that_of_scikit_learn(n):
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    x, y = problem(n, 20)
+    label = (y > np.median(y)).astype(int)
+    mine = build("lda", TWO).fit(x, label)
+    other = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(x, label)
+    np.testing.assert_allclose(mine.predict_proba(x), other.predict_proba(x), atol=1e-9)
+
+
+def test_lda_of_one_window_a_class_is_the_nearest():
+    x = np.array([[0.0, 0.0], [4.0, 0.0]])
+    assert build("lda", TWO).fit(x, np.array([0, 1])).predict(x + 1.5).tolist() == [0, 1]
+    three = build("lda", TWO).fit(np.array([[0.0], [0.2], [4.0]]), np.array([0, 0, 1]))
+    assert three.predict(np.array([[0.3], [3.0]])).tolist() == [0, 1]
+
+
+def test_neighbours_are_asked_by_direction_and_their_number_is_chosen():
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 2
+    clear = np.where(y == 1, 3.0, -3.0)[:, None] * [1.0, 0.5] + rng.normal(size=(120, 2))
+    blurred = np.where(y == 1, 0.4, -0.4)[:, None] * [1.0, 0.5] + rng.normal(size=(120, 2))
+    probe = NeighboursProbe(2).fit(blurred, y)
+    assert probe.k_ == 20
+    assert (NeighboursProbe(2).fit(clear[:80], y[:80]).predict(clear[80:]) == y[80:]).all()
+    # only the direction counts
+    np.testing.assert_array_equal(
+        probe.predict(blurred), NeighboursProbe(2).fit(10 * blurred, y).predict(10 * blurred)
+    )
+
+
+def test_neighbours_of_values():
+    x = np.linspace(-1, 1, 60)[:, None] * [1.0, 0.0] + [0.0, 1.0]
+    x[:, 1] = np.cos(x[:, 0])
+    y = x[:, :1] * [1.0, 2.0]
+    said = NeighboursProbe().fit(x[::2], y[::2]).predict(x[1::2])
+    assert said.shape == (30, 2)
+    assert np.corrcoef(said[:, 1], y[1::2, 1])[0, 1] > 0.8
+
+
+def test_lengths_that_do_not_match():
+    with pytest.raises(DataError, match="3 training rows, 2 targets"):
+        fit_predict(
+            build("lda", TWO), TWO, np.ones((3, 2)), np.array([0, 1]), np.arange(3), np.ones((1, 2))
+        )
+
+
+def test_features_that_never_vary_give_the_most_frequent_class_and_the_mean():
+    x, y = np.full((20, 3), 5.0), np.array([0] * 14 + [1] * 6)
+    probe = LogisticProbe(2).fit(x, y)
+    assert probe.predict(x).tolist() == [0] * 20
+    assert probe.predict_proba(x)[0, 1] == pytest.approx(0.3, abs=1e-3)
+    np.testing.assert_allclose(RidgeProbe().fit(x, y).predict(x), 0.3)
+
+
+def test_the_larger_class_does_not_win_the_vote():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(300, 4)), (np.arange(300) % 3 == 0).astype(int)
+    said = NeighboursProbe(2).fit(x, y)
+    said.k_ = 20
+    # unweighted, twenty neighbours of which a third are of class 1 hardly ever elect it
+    assert 0.3 < said.predict(rng.normal(size=(300, 4))).mean() < 0.7

@@ -82,7 +82,7 @@ def test_names_appear_as_text(hostile):
 
 def test_figures_are_images_without_scripts(hostile):
     sources = [a["src"] for t, a in Page(hostile).tags if t == "img"]
-    assert len(sources) == 3  # scores, signals, spectra
+    assert len(sources) == 5  # scores, ROC, calibration, signals, spectra
     for source in sources:
         svg = base64.b64decode(source.split(",")[1]).decode()
         assert svg.lstrip().startswith("<?xml")
@@ -223,3 +223,66 @@ def test_figures_of_spikes_and_regions():
     bold = Regular(rng.normal(size=(4, 90)), "1/2", "z", Axis(list("abcd"), "roi"), "bold")
     made = figures(windows(Recording({"bold": bold}), stream="bold", length_s=20))
     assert list(made) == ["Signals", "Spectra", "Functional connectivity"]
+
+
+def test_first_screen_without_models_says_what_floors_reach(trials, tmp_path):
+    results = evaluate(None, trials(1.5), split=Split("block", n=4), shuffles=2)
+    text = results.to_html(tmp_path / "r.html").read_text()
+    assert "What the floors reach" in text
+    assert "Gain (+ is better)" not in text
+    judged = verdicts(results)[0]
+    assert judged["model"] == results.best_floor().model
+
+
+def test_roc_and_calibration_of_model_and_best_floor(trials, tmp_path):
+    w = trials(1.5)
+    results = evaluate({"bayes": GaussianNB()}, w, split=Split("block", n=4), shuffles=2)
+    assert {"roc", "calibration"} <= set(results.meta["curves"]["bayes"])
+    text = results.to_html(tmp_path / "r.html").read_text()
+    assert "ROC on sim" in text
+    assert "Calibration on sim" in text
+    again = Results.from_json(results.to_json())
+    assert again.meta["curves"] == results.meta["curves"]
+
+
+def test_learning_curve_and_measures_have_their_place(trials, tmp_path):
+    import torch
+    from torch import nn
+
+    from neuro.evaluate import label_curve
+    from neuro.evaluate.measures import measure
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.body = nn.Sequential(nn.Linear(50, 16), nn.ReLU(), nn.Linear(16, 4))
+
+        def forward(self, batch):
+            return self.body(batch.x).flatten(1)
+
+    w, net = trials(1.5), Net()
+    common = {"split": Split("block", n=2), "controls": (), "seeds": 1}
+    parts = label_curve({"net": net}, w, shares=(0.5, 1.0), **common)
+    found = measure(net, w, loss=lambda m, b: m(b).square().mean())
+    text = report(
+        parts[-1], tmp_path / "r.html", label_curves={"sim": parts}, measures={"sim": [found]}
+    ).read_text()
+    assert "Learning curve" in text
+    assert "Activation sparsity" in text
+    assert "Variance of the embedding" in text
+    assert f"{found.sparsity.sparsity:.1%} of hidden activations" in text
+    assert Page(text).depth == []
+
+
+def test_a_narrow_screen_gets_its_own_figure(hostile):
+    page = Page(hostile)
+    (narrow,) = [a for t, a in page.tags if t == "source"]
+    assert narrow["media"].startswith("(max-width")
+    assert narrow["srcset"].startswith("data:image/svg+xml;base64,")
+    wide = next(a["src"] for t, a in page.tags if t == "img")
+    width = [
+        float(re.search(r'width="([0-9.]+)pt"', base64.b64decode(x.split(",")[1]).decode())[1])
+        for x in (narrow["srcset"], wide)
+    ]
+    assert width[0] < 0.7 * width[1]

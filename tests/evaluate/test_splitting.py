@@ -102,3 +102,65 @@ def test_nonsense_is_refused(trials):
 )
 def test_description(split, text):
     assert str(split) == text
+
+
+FAMILIES = {"00": "A", "01": "A", "02": "B", "03": "B", "04": "C", "05": "D"}
+
+
+def test_no_family_on_both_sides(trials):
+    w = trials(subjects=6, n=10)
+    plan = make_plan(w, Split("family", n=3, of=FAMILIES))
+    family = np.array([FAMILIES[s] for s in w.column("subject")])
+    for fold in plan.folds:
+        assert not set(family[fold.train]) & set(family[fold.test])
+    assert plan.proof["folds_that_share"]["family"] == 0
+    assert plan.proof["folds_that_share"]["subject"] == 0
+    assert str(plan.description) == "3 folds by family (seed 0)"
+
+
+def test_subjects_alone_would_divide_a_family(trials):
+    w = trials(subjects=6, n=10)
+    divided = 0
+    for fold in make_plan(w, Split("subject", n="leave-one-out")).folds:
+        family = np.array([FAMILIES[s] for s in w.column("subject")])
+        divided += bool(set(family[fold.train]) & set(family[fold.test]))
+    assert divided == 4
+
+
+def test_leave_one_site_out_by_a_function(trials):
+    w = trials(subjects=6, n=10)
+    split = Split("site", n="leave-one-out", of=lambda rec: f"site {int(rec.subject) % 3}")
+    plan = make_plan(w, split)
+    assert len(plan.folds) == 3
+    assert plan.description == "leave one site out"
+    for fold in plan.folds:
+        assert len({int(s) % 3 for s in w.column("subject")[fold.test]}) == 1
+
+
+def test_a_named_site_is_held_out(trials):
+    w = trials(subjects=4, n=10)
+    split = Split("site", test="far", of=lambda rec: "far" if rec.subject == "03" else "near")
+    assert set(w.column("subject")[make_plan(w, split).folds[0].test]) == {"03"}
+
+
+def test_families_are_what_intervals_resample(trials):
+    from neuro.evaluate import evaluate
+
+    w = trials(subjects=12, n=6)
+    families = {f"{i:02d}": f"{i // 2}" for i in range(12)}
+    row = evaluate(
+        None, w, split=Split("family", n=3, of=families), controls=(), seeds=1, floors=["mean"]
+    ).row("mean")
+    assert (row.unit, row.n_units) == ("family", 6)
+
+
+def test_a_subject_without_a_family(trials):
+    with pytest.raises(DataError, match="'05' has no family"):
+        make_plan(trials(subjects=6, n=4), Split("family", n=2, of={**FAMILIES, "05": ""}))
+
+
+def test_levels_that_need_their_units():
+    with pytest.raises(ConfigError, match="of="):
+        Split("family", n=3)
+    with pytest.raises(ConfigError, match="is known"):
+        Split("subject", n=3, of=FAMILIES)
