@@ -1,4 +1,5 @@
 from . import (
+    connectivity as connectivity,
     data as data,
     datasets as datasets,
     errors as errors,

@@ -259,6 +259,110 @@ def evaluate(
 
 
 @app.command()
+def connect(
+    file: Annotated[Path, typer.Argument(help="A recording: EEG, fMRI or spikes.")],
+    out: Out,
+    method: Annotated[
+        str | None,
+        typer.Option(help="Measure: wpli, coherence, gpdc, correlation, tapered_window, …"),
+    ] = None,
+    bands: Annotated[
+        list[str] | None, typer.Option(help="alpha, or name=low:high in Hz; may be repeated.")
+    ] = None,
+    stream: Annotated[str | None, typer.Option(help="Stream; the main signal if omitted.")] = None,
+    average: Annotated[
+        str | None,
+        typer.Option(help="trials: the file's segments are trials; time: one stretch."),
+    ] = None,
+    bin_s: Annotated[float | None, typer.Option(help="Bin width for spikes, seconds.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Option of the measure: length_s=1."),
+    ] = None,
+    surrogates: Annotated[
+        int, typer.Option(min=0, help="Surrogates for p-values, at least 19; 0: none.")
+    ] = 0,
+    unit: Unit = None,
+    tr: Tr = None,
+    atlas: Atlas = None,
+    read: Read = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Connectivity of a file: matrix, edge table, figures and a report.
+
+    Without --method: wPLI in the alpha band for EEG and MEG, correlation for
+    fMRI and spikes.
+    """
+    from neuro.cli._sources import reading_options
+    from neuro.cli.connecting import connect as run_connect
+
+    run_connect(
+        file,
+        out,
+        reading_options(read or [], unit=unit, tr=tr, atlas=atlas),
+        method=method,
+        bands=bands or [],
+        stream=stream,
+        average=average,
+        bin_s=bin_s,
+        options=set_ or [],
+        surrogates=surrogates,
+        seed=seed,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def benchmark(
+    out: Out,
+    suite: Annotated[str, typer.Option(help="Which set of tasks: offline.")] = "offline",
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="Only this data set; may be repeated.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Only this model; may be repeated. All if omitted.")
+    ] = None,
+    floors_only: Annotated[
+        bool, typer.Option("--floors-only", help="No models: what they have to beat.")
+    ] = False,
+    preset: Annotated[str, typer.Option(help="paper, default or tiny.")] = "default",
+    steps: Annotated[int, typer.Option(min=1, help="Pretraining steps in every fold.")] = 300,
+    seeds: Annotated[int, typer.Option(min=1, help="Repetitions of probes and controls.")] = 5,
+    root: Root = None,
+    no_download: Annotated[
+        bool, typer.Option("--no-download", help="Use only what is on this machine.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Fits at a time.")] = 1,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Score all systems on all data sets of a suite, beside floors and controls.
+
+    Writes benchmark.csv, .json, .md and .html. Started again, it goes on where
+    it was. Data sets that cannot be had here are listed with the reason.
+    """
+    from neuro.cli.benchmarking import run_benchmark
+
+    fine = run_benchmark(
+        suite,
+        out,
+        datasets=dataset,
+        models=[] if floors_only else model,
+        preset=preset,
+        steps=steps,
+        seeds=seeds,
+        seed=seed,
+        root=root,
+        download=not no_download,
+        jobs=jobs,
+        as_json=as_json,
+    )
+    if not fine:
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo(
     out: Out = Path("demo_report"),
     synthetic: Annotated[
