@@ -575,13 +575,18 @@ class _Tiles:
 
     def copy(self, start: int, stop: int, out: AnyArray) -> None:
         """Copy samples [start, stop) into `out`, shape (axis, stop - start)."""
-        width = self._shape[1]
+        # Of one type, as bytes: HDF5 aligns nothing, and unaligned numbers are copied one by one.
+        same = out.dtype == self._dtype
+        kind, step = (np.dtype(np.uint8), self._dtype.itemsize) if same else (self._dtype, 1)
+        target = out.view(kind) if same else out
+        rows, width = self._shape
         done, k = start, start // width
         while done < stop:
             first = k * width
             end = min(first + width, stop)
             tile: AnyArray = np.ndarray(
-                self._shape, self._dtype, buffer=self._mapped, offset=self._offsets[k]
+                (rows, width * step), kind, buffer=self._mapped, offset=self._offsets[k]
             )
-            out[:, done - start : end - start] = tile[:, done - first : end - first]
+            source = tile[:, (done - first) * step : (end - first) * step]
+            target[:, (done - start) * step : (end - start) * step] = source
             done, k = end, k + 1
