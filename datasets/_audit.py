@@ -143,6 +143,7 @@ def audit(recordings: "Sequence[Recording] | Recording") -> Audit:
         alone.clocks,
         alone.axes,
         alone.channels,
+        alone.copies,
     )
     found = [f for look in looks for rec in recs for f in look(rec)]
     for compare in (

@@ -13,7 +13,7 @@ from neuro.typing import FloatArray
 if TYPE_CHECKING:
     from neuro.data import Irregular, Recording, Regular
 
-__all__ = ["axes", "channels", "clocks", "events", "rates", "units"]
+__all__ = ["axes", "channels", "clocks", "copies", "events", "rates", "units"]
 
 # Rates that devices of a modality have, in Hz.
 _RATES = {
@@ -329,6 +329,58 @@ def channels(rec: "Recording") -> list[Finding]:
                 )
             )
     return found
+
+
+# Delays, in samples, at which rows are compared.
+_DELAYS = range(65)
+
+
+def copies(rec: "Recording") -> list[Finding]:
+    """Rows that are, number by number, the row before them, delayed or not.
+
+    Two electrodes never read the same numbers; rows cut out of one long list
+    with the wrong stride do, and everything between channels is then false.
+    """
+    found = []
+    for name, stream in _regular(rec).items():
+        if len(stream.axis) < 2 or stream.modality in ("spikes", "behaviour", "stim"):
+            continue
+        delay = _delay(stream)
+        if delay is None:
+            continue
+        known = any("delayed copies" in step for step in rec.provenance.steps)
+        found.append(
+            Finding(
+                kind="channels",
+                severity="note" if known else "error",
+                recordings=(rec.id,),
+                message=(
+                    f"Rows of {name!r} are copies of each other, {delay} samples apart: they are "
+                    "not the channels they are named after."
+                ),
+                remedy="Use one row, or find how the file was cut; what is measured between these "
+                "rows means nothing.",
+                evidence={"stream": name, "delay": delay},
+            )
+        )
+    return found
+
+
+def _delay(stream: "Regular") -> int | None:
+    """Samples between equal neighbouring rows, if most neighbours are so related."""
+    a, b = max(stream.segments.tolist(), key=lambda s: s[1] - s[0])
+    x = stream.read(a, min(b, a + 2000))[~stream.axis.bad]
+    x = x[np.isfinite(x).all(axis=1)]
+    x = x[np.ptp(x, axis=1) > 0] if x.size else x
+    if len(x) < 2:
+        return None
+    for delay in _DELAYS:
+        if x.shape[1] - delay < 16:
+            break
+        same = (x[1:, : x.shape[1] - delay] == x[:-1, delay:]).all(axis=1)
+        if same.mean() > 0.5:
+            return delay
+    return None
 
 
 def _dead(stream: "Regular") -> tuple[Any, FloatArray]:

@@ -234,7 +234,7 @@ SIMULATED: dict[str, OfflineTask] = {
     for task in (
         OfflineTask(
             "synthetic_eeg",
-            "left or right hand, imagined, four simulated people",
+            "left or right hand, imagined, eight simulated people",
             _imagined,
             Split("subject", n=4),
         ),
@@ -272,7 +272,7 @@ def simulate(name: str, seed: int) -> list[Recording]:
     from neuro.datasets import synthetic
 
     if name == "synthetic_eeg":
-        return list(synthetic.eeg(seed=seed).recordings)
+        return list(synthetic.eeg(seed=seed, n_subjects=8).recordings)
     if name == "synthetic_fmri_roi":
         # a weak response: at the simulator's own height there is nothing to compare
         return list(synthetic.fmri_roi(seed=seed, task_effect=0.3).recordings)

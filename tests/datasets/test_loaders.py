@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import neuro.datasets
-from neuro.errors import FileError
+from neuro.errors import ConfigError, FileError
 
 NAMES = neuro.datasets.list()
 KINDS = {name: neuro.datasets.info(name).source.kind for name in NAMES}
@@ -72,6 +72,25 @@ def test_first_samples_of_scp1_are_those_of_the_file(dataset):
     first = np.array([23.0, 21.66, 20.84, 20.41], np.float32)
     np.testing.assert_array_equal(train.regular("eeg").values()[0, :4], first)
     np.testing.assert_array_equal(test.regular("eeg").values()[0, 0], np.float32(4.06))
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(("name", "n_whole"), [("scp1", 1), ("scp2", 1), ("finger", 16)])
+def test_whole_channels_are_recovered_from_rows_cut_wrongly(dataset, name, n_whole):
+    published, whole = (dataset(name, recover=r)[1].regular("eeg") for r in (False, True))
+    assert whole.axis.names == published.axis.names[:n_whole]
+    np.testing.assert_array_equal(whole.segments, published.segments)
+    np.testing.assert_array_equal(whole.values()[0], published.values()[0])
+    if name == "finger":
+        # sample 0 of the second channel is sample 50 of the list: row 1 starts at 28
+        np.testing.assert_array_equal(whole.values()[1, :28], published.values()[1, 22:50])
+        assert whole.values()[1, 28] == published.values()[2, 22]
+
+
+@pytest.mark.network
+def test_recover_is_refused_where_rows_are_channels(dataset):
+    with pytest.raises(ConfigError, match="nothing to recover"):
+        dataset("blink", recover=True)
 
 
 @pytest.mark.network
