@@ -73,7 +73,7 @@ def _real() -> tuple[_Stage, ...]:
 # Steps until the loss hardly falls. Region series are one token a region: finer
 # patches would make 366 tokens a window, and six minutes have to do.
 _SETTINGS: dict[str, dict[str, Any]] = {
-    "eeg": {"steps": 500, "config": {}},
+    "eeg": {"steps": 1000, "config": {}},
     "fmri": {"steps": 200, "config": {"patch_times": 5}},
     "spikes": {"steps": 400, "config": {"patch_times": 2}},
 }
