@@ -11,11 +11,13 @@ from neuro.cli._sources import recordings_of
 from neuro.cli.catalogue import load_model
 from neuro.cli.training import cut
 from neuro.data import Windows
-from neuro.errors import ConfigError, NeuroError, did_you_mean
+from neuro.errors import ConfigError, DataError, NeuroError, did_you_mean
 from neuro.evaluate.pretraining import TrainedInside
+from neuro.evaluate.task import Kind
 from neuro.io import safe
 
 if TYPE_CHECKING:
+    from neuro.datasets import Audit
     from neuro.evaluate.measures import ModelMeasures
 
 __all__ = ["EvaluationConfig", "TrainedInside", "evaluate_config", "load_config"]
@@ -59,6 +61,14 @@ class _Training(_Strict):
     config: dict[str, Any] = {}
 
 
+class _FineTuning(_Strict):
+    mode: Literal["full", "head", "lora"]
+    steps: int = Field(default=200, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    lr: float | None = Field(default=None, gt=0)
+    rank: int = Field(default=4, ge=1)
+
+
 class EvaluationConfig(_Strict):
     """What the YAML file may say.
 
@@ -78,9 +88,21 @@ class EvaluationConfig(_Strict):
         steps, batch_size, lr, seed, config: trained without labels on the
         training part of every fold.
     task : str, optional
-        classification, regression or circular.
+        classification, multilabel, regression, circular or retrieval.
+    probe : str or mapping
+        As in :func:`neuro.evaluate.evaluate`; or a mapping with mode (full,
+        head, lora), steps, batch_size, lr, rank: the network is fine-tuned.
+    controls : list of str
+        As there: random_weights, shuffled_labels, global_signal_removed, ….
+    labels : float
+        Share of the training units whose labels are used.
     seeds : int
         Repetitions of the probe.
+    defects : {"refuse", "report"}
+        What happens if the audit finds an error in the recordings: nothing is
+        computed, or the report says so.
+    allow_leakage : bool
+        Score parts that are not independent; every table then says so.
     reading : mapping
         unit, tr, …: passed to the reader of files.
     root : str, optional
@@ -96,7 +118,12 @@ class EvaluationConfig(_Strict):
     window: _Window
     split: _Split
     models: dict[str, str | _Training] = {}
-    task: Literal["classification", "regression", "circular"] | None = None
+    task: Kind | None = None
+    probe: str | _FineTuning = "auto"
+    controls: list[str] = ["random_weights", "shuffled_labels"]
+    labels: float = Field(default=1.0, gt=0, le=1)
+    defects: Literal["refuse", "report"] = "refuse"
+    allow_leakage: bool = False
     seeds: int = Field(default=5, ge=1)
     reading: dict[str, Any] = {}
     root: str | None = None
@@ -127,7 +154,11 @@ def load_config(path: Path) -> EvaluationConfig:
 
 def _told(where: tuple[int | str, ...], kind: str, message: str) -> str:
     """What is wrong with one field, in one sentence."""
-    at = ".".join(str(part) for part in where if part not in ("str", "_Training", "_StreamLabel"))
+    at = ".".join(
+        str(part)
+        for part in where
+        if part not in ("str", "_Training", "_StreamLabel", "_FineTuning")
+    )
     if kind != "extra_forbidden":
         return f"{at}: {message[:1].lower()}{message[1:]}."
     parents: dict[str, type[BaseModel]] = {"window": _Window, "split": _Split, "models": _Training}
@@ -149,17 +180,25 @@ def evaluate_config(path: Path, out: Path, as_json: bool) -> None:
         Print JSON.
     """
     from neuro.datasets import audit
-    from neuro.evaluate import Split, evaluate, figures
+    from neuro.evaluate import FineTune, Split, evaluate, figures
 
     config = load_config(path)
     split = Split(**config.split.model_dump(exclude_none=True))
     index = _windows(config, path.parent)
+    found = audit(index.recordings)
+    if config.defects == "refuse":
+        _refuse_defects(found)
+    probe = config.probe
     contenders = {name: _contender(m, path.parent, index) for name, m in config.models.items()}
     results = evaluate(
         contenders or None,
         index,
         split=split,
         task=config.task,
+        probe=probe if isinstance(probe, str) else FineTune(**probe.model_dump()),
+        controls=config.controls,
+        labels=config.labels,
+        allow_leakage=config.allow_leakage,
         seeds=config.seeds,
         out=out,
         n_jobs=config.jobs,
@@ -171,7 +210,7 @@ def evaluate_config(path: Path, out: Path, as_json: bool) -> None:
     results.to_html(
         out / "report.html",
         figures={dataset: drawn},
-        audit={dataset: audit(index.recordings)},
+        audit={dataset: found},
         measures={dataset: _measured(trained, index)},
     )
     if as_json:
@@ -179,6 +218,19 @@ def evaluate_config(path: Path, out: Path, as_json: bool) -> None:
     else:
         console.print(clean(results), soft_wrap=True)
         console.print(f"report: {out / 'report.html'}", soft_wrap=True)
+
+
+def _refuse_defects(found: "Audit") -> None:
+    """Stop at recordings that would make any score wrong."""
+    errors = [f for f in found if f.severity == "error"]
+    if errors:
+        first = errors[0]
+        who = ", ".join(first.recordings[:3]) + (" …" if len(first.recordings) > 3 else "")
+        raise DataError(
+            f"The audit found {len(errors)} error{'s' if len(errors) > 1 else ''} in the "
+            f"recordings, first ({who}): {first.message} {first.remedy} To score them all the "
+            "same, with the finding in the report: `defects: report`."
+        )
 
 
 def _measured(trained: dict[str, Any], index: Windows) -> "list[ModelMeasures]":

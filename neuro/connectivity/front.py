@@ -40,12 +40,7 @@ _SHORT_S, _SHORT_VOLUMES = 300.0, 100
 def _families() -> dict[str, tuple[str, Measure]]:
     out: dict[str, tuple[str, Measure]] = {}
     for module, table in _TABLES:
-        try:
-            found = getattr(import_module(f"neuro.connectivity.{module}"), table, {})
-        except ModuleNotFoundError as error:
-            if error.name != f"neuro.connectivity.{module}":
-                raise
-            continue
+        found: dict[str, Measure] = getattr(import_module(f"neuro.connectivity.{module}"), table)
         out |= {name: (module, measure) for name, measure in found.items()}
     return out
 

@@ -1,11 +1,13 @@
 """``neuro evaluate``: a YAML file in, a report out."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import yaml
 
+import neuro
 from neuro.cli.evaluation import TrainedInside, load_config
 from neuro.data import Axis, Recording, Regular, windows
 from neuro.errors import ConfigError
@@ -165,6 +167,9 @@ def test_where_and_reading_reach_their_places(tmp_path):
         ({"models": {"band_power": {"train": "patch_mae", "preset": "tiny"}}}, "band_power"),
         ({"data": "absent"}, "absent"),
         ({"task": "ranking"}, "task"),
+        ({"probe": {"mode": "lor"}}, "probe"),
+        ({"controls": ["random_weight"]}, "Did you mean 'random_weights'?"),
+        ({"labels": 2}, "labels"),
         ({"seeds": 0}, "seeds"),
         ({"where": {"subject": "09"}}, "09"),
     ],
@@ -174,6 +179,45 @@ def test_wrong_field_is_bad_input_and_named(run, config, tmp_path, changes, hint
     assert said.code == 2, said.err
     assert hint in said.err
     assert not (tmp_path / "out" / "results.json").exists()
+
+
+@pytest.fixture
+def spoilt(eeg_folder, tmp_path):
+    """The same people, one of them read in the wrong unit."""
+    folder = tmp_path / "spoilt"
+    folder.mkdir()
+    for path in sorted(eeg_folder.glob("*.h5")):
+        rec = neuro.read(path)
+        if path.name == "s02.h5":
+            stream = rec.regular("eeg")
+            rec = rec.with_stream("eeg", replace(stream, data=stream.values() * 1e-6))
+        neuro.save(rec, folder / path.name)
+    return folder
+
+
+def test_recordings_with_a_defect_are_not_scored_unless_asked(run, config, spoilt, tmp_path):
+    said = run("evaluate", config(data="spoilt"), "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "The audit found 1 error" in said.err
+    assert "defects: report" in said.err
+    assert not (tmp_path / "out").exists()
+    said = run("evaluate", config(data="spoilt", defects="report"), "--out", tmp_path / "out")
+    assert said.code == 0
+    assert "typical standard deviation" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_probe_controls_and_labels_reach_the_evaluation(run, config, tmp_path):
+    path = config(
+        models={"mine": {"train": "patch_mae", "preset": "tiny", "steps": 2}},
+        probe={"mode": "head", "steps": 3},
+        controls=["random_weights"],
+        labels=0.5,
+    )
+    said = run("evaluate", path, "--out", tmp_path / "out", "--json")
+    assert said.code == 0, said.err
+    assert {c for _, c in values(said)} == {"", "random_weights"}
+    assert said.json["meta"]["labels"]["share"] == 0.5
+    assert "head" in said.json["meta"]["options"]["probe"]
 
 
 @pytest.mark.parametrize("text", ["data: [", "- a\n- b\n", "", "a: !!python/object:os.system {}"])
