@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from neuro.connectivity.static import ESTIMATORS, Estimator, as_rows
+from neuro.connectivity._rows import ESTIMATORS, Estimator, as_rows
 from neuro.errors import ConfigError, DataError, did_you_mean
 from neuro.typing import AnyArray, FloatArray
 

@@ -14,15 +14,13 @@ from neuro.evaluate.floors import (
     TimeBins,
     floors_for,
 )
-from neuro.evaluate.identity import subject_identity
-from neuro.evaluate.label_shares import label_curve
 from neuro.evaluate.metrics import METRICS, Metric
 from neuro.evaluate.permutation import PermutationScore, permutation_score
 from neuro.evaluate.pictures import figures
 from neuro.evaluate.pretraining import TrainedInside
 from neuro.evaluate.reporting import report
 from neuro.evaluate.results import Comparison, Results, Row
-from neuro.evaluate.runner import evaluate
+from neuro.evaluate.runner import evaluate, label_curve, subject_identity
 from neuro.evaluate.splitting import Split
 from neuro.evaluate.suite import Benchmark, benchmark
 from neuro.evaluate.tangent import Covariance

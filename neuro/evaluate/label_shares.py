@@ -1,17 +1,11 @@
-"""How few labels suffice: nested parts of the training labels, whole units at a time."""
-
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+"""Nested parts of the training labels, whole units at a time."""
 
 import numpy as np
 
-from neuro.data import Windows
 from neuro.errors import ConfigError
-from neuro.evaluate.results import Results
-from neuro.typing import AnyArray, IntArray, PathLike, Seed
+from neuro.typing import AnyArray, IntArray, Seed
 
-__all__ = ["label_curve", "labelled_part"]
+__all__ = ["labelled_part"]
 
 
 def labelled_part(
@@ -74,50 +68,3 @@ def _strata(y: AnyArray, unit: IntArray, n: int) -> IntArray:
     table = np.zeros((n, int(y.max()) + 1))
     np.add.at(table, (unit, y), 1.0)
     return np.asarray(table.argmax(1))
-
-
-def label_curve(
-    models: Mapping[str, Any] | None,
-    windows: Windows | None,
-    *,
-    shares: Sequence[float] = (0.01, 0.1, 1.0),
-    out: PathLike | None = None,
-    **options: Any,
-) -> list[Results]:
-    """The same evaluation with ever more of the training labels.
-
-    Test parts and pretraining inside a fold stay what they are; only the
-    labels given to probes, floors and fine-tuning are fewer, drawn anew for
-    every seed. Each part holds the smaller ones.
-
-    Parameters
-    ----------
-    models, windows
-        As for :func:`neuro.evaluate.evaluate`.
-    shares : sequence of float
-        Above 0, at most 1.
-    out : path, optional
-        One folder a share is made in it.
-    **options
-        Passed to `evaluate`; `split` is needed.
-
-    Returns
-    -------
-    list of Results
-        In the order of `shares`; ``meta["labels"]`` holds the share and the
-        number of labelled training windows.
-    """
-    from neuro.evaluate.runner import evaluate
-
-    if not shares:
-        raise ConfigError("shares is empty; give e.g. (0.01, 0.1, 1.0).")
-    return [
-        evaluate(
-            models,
-            windows,
-            labels=share,
-            out=None if out is None else Path(out) / f"labels_{share:g}",
-            **options,
-        )
-        for share in shares
-    ]

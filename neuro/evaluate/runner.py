@@ -21,19 +21,25 @@ from neuro.evaluate.contenders import contenders
 from neuro.evaluate.controls import controls_of, shuffled_target
 from neuro.evaluate.finetuning import FineTune
 from neuro.evaluate.floors import Floor, choose_floors
-from neuro.evaluate.identity import identity_parts, subject_identity
+from neuro.evaluate.identity import identity_parts
 from neuro.evaluate.intervals import Units, choose_units
 from neuro.evaluate.jobs import FORMAT, Job, Record, from_file, one_thread
 from neuro.evaluate.label_shares import labelled_part
 from neuro.evaluate.metrics import metrics_for
 from neuro.evaluate.overlap import refuse_overlap
 from neuro.evaluate.results import Results, assemble
-from neuro.evaluate.sources import Contender, features_of, versions, windows_fingerprint
+from neuro.evaluate.sources import (
+    Contender,
+    features_of,
+    is_module,
+    versions,
+    windows_fingerprint,
+)
 from neuro.evaluate.splitting import Plan, level_names, make_plan
 from neuro.evaluate.task import Kind, Task
 from neuro.typing import AnyArray, FloatArray, IntArray, PathLike
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "label_curve", "subject_identity"]
 
 
 def evaluate(
@@ -238,6 +244,102 @@ def _who(
     names = ("model", "kind", "value", "lo", "hi", "chance", "n_test")
     facts = [{name: getattr(r, name) for name in names} for r in rows]
     return {"subject_identity": facts, "cautions": [*results.meta["cautions"], *told]}
+
+
+def subject_identity(models: Mapping[str, Any] | None, windows: Windows, **options: Any) -> Results:
+    """Evaluate the same models at naming the subject of a window.
+
+    Half of each person's sessions (else runs, else blocks, else the first
+    half of each recording) are learned from, the other half is tested. A high
+    score is no fault, but where subjects differ in the target it says what a
+    decoder could rely on instead of the effect.
+
+    Parameters
+    ----------
+    models : mapping of str to object
+        As for :func:`neuro.evaluate.evaluate`; functions that train a network
+        for each fold are left out.
+    windows : Windows
+        Any target is replaced.
+    **options
+        Passed to `evaluate`.
+
+    Returns
+    -------
+    Results
+        Balanced accuracy and its chance level, one over the number of people.
+
+    Raises
+    ------
+    DataError
+        If fewer than two people have parts on both sides.
+
+    Examples
+    --------
+    >>> from neuro.data import Axis, Recording, Regular, windows
+    >>> rng = np.random.default_rng(0)
+    >>> recs = []
+    >>> for s in "123":
+    ...     x = int(s) + 0.1 * rng.normal(size=(2, 3000))
+    ...     eeg = Regular(x, 100, "uV", Axis(["C3", "C4"], "eeg"), "eeg")
+    ...     recs.append(Recording({"eeg": eeg}, subject=s, dataset="d"))
+    >>> w = windows(recs, stream="eeg", length_s=1)
+    >>> subject_identity(None, w, floors=["mean"], seeds=1, controls=()).row("mean").value
+    1.0
+    """
+    labelled, parts = identity_parts(windows)
+    fixed = {k: m for k, m in (models or {}).items() if _is_fixed(m)}
+    return evaluate(fixed, labelled, split=parts, task="classification", **options)
+
+
+def _is_fixed(model: Any) -> bool:
+    """Whether it is no function that trains a network anew."""
+    return is_module(model) or isinstance(model, tuple) or hasattr(model, "fit")
+
+
+def label_curve(
+    models: Mapping[str, Any] | None,
+    windows: Windows | None,
+    *,
+    shares: Sequence[float] = (0.01, 0.1, 1.0),
+    out: PathLike | None = None,
+    **options: Any,
+) -> list[Results]:
+    """The same evaluation with ever more of the training labels.
+
+    Test parts and pretraining inside a fold stay what they are; only the
+    labels given to probes, floors and fine-tuning are fewer, drawn anew for
+    every seed. Each part holds the smaller ones.
+
+    Parameters
+    ----------
+    models, windows
+        As for :func:`neuro.evaluate.evaluate`.
+    shares : sequence of float
+        Above 0, at most 1.
+    out : path, optional
+        One folder a share is made in it.
+    **options
+        Passed to `evaluate`; `split` is needed.
+
+    Returns
+    -------
+    list of Results
+        In the order of `shares`; ``meta["labels"]`` holds the share and the
+        number of labelled training windows.
+    """
+    if not shares:
+        raise ConfigError("shares is empty; give e.g. (0.01, 0.1, 1.0).")
+    return [
+        evaluate(
+            models,
+            windows,
+            labels=share,
+            out=None if out is None else Path(out) / f"labels_{share:g}",
+            **options,
+        )
+        for share in shares
+    ]
 
 
 # ---- jobs ------------------------------------------------------------------------
