@@ -163,6 +163,7 @@ def test_light_commands_load_no_heavy_library(tmp_path):
     assert done.stdout.strip() == "[]", done.stderr
 
 
+@pytest.mark.slow
 def test_installed_script_is_the_same_program():
     script = Path(sys.executable).with_name("neuro")
     if not script.exists():

@@ -98,6 +98,7 @@ NOTICED = {
 }
 
 
+@pytest.mark.slow
 def test_the_harness_notices_what_it_is_for() -> None:
     found = {
         summary["format"]: summary["findings"]
@@ -109,6 +110,7 @@ def test_the_harness_notices_what_it_is_for() -> None:
     assert set(NOTICED) == set(fuzz_naughty.FORMATS) - {"refuse", "hang"}
 
 
+@pytest.mark.slow
 def test_the_harness_notices_a_hang() -> None:
     (summary,) = fuzz("hang", cases=1, seeds="fuzz_naughty", limit_s=1)
     assert summary["findings"] == ["case 0 (a.txt): took more than 1 s"]

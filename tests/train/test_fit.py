@@ -463,6 +463,7 @@ def test_sigterm_writes_a_checkpoint_and_exits(tmp_path):
     assert Run(tmp_path).step == 5
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_terminal_spares_the_reading_processes(tmp_path):
     # a terminal sends the signal to the whole process group, workers included
     done = subprocess.run(

@@ -273,6 +273,7 @@ def finished(out):
     return weights(Run(out).load("last", model=Autoencoder(**NOISY)))
 
 
+@pytest.mark.slow
 def test_kill_in_the_middle_of_a_checkpoint_loses_only_the_steps_since_the_last(
     killed, uninterrupted
 ):
