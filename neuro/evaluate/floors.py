@@ -290,8 +290,8 @@ def floors_for(windows: Windows, task: Task, *, bin_s: float | None = None) -> l
             flat: Estimator = "logistic" if task.classified else "ridge"
             out.append(Floor("connectivity", Connectivity(), flat))
             out += _tangent("tangent_connectivity", windows)
-    if windows.modality not in _ELECTRIC and windows.n_times >= 4 * _N_BINS:
-        out.append(binned)
+    if windows.modality not in _ELECTRIC and windows.n_times >= 2:
+        out.append(binned)  # when it happens in a window is as plain a feature as how much
     out.append(Floor("nearest", near, "nearest"))
     out.append(Floor("constant", Mean(), "constant"))
     return out

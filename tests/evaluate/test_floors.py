@@ -125,13 +125,16 @@ def test_floors_follow_the_modality():
     ]
     assert names(cut(x, modality="bold", unit="z", sfreq=1, length_s=5)) == [
         "mean",
+        "time_bins",
         "nearest",
         "constant",
     ]
+    one = cut(x, modality="bold", unit="z", sfreq=1, length_s=1)
+    assert names(one) == ["mean", "nearest", "constant"]
     long = names(cut(x, modality="bold", unit="z", sfreq=1, length_s=20))
     assert {"connectivity", "tangent_connectivity"} <= set(long)
     counts = cut(rng.poisson(1, (4, 2000)), modality="spikes", unit="counts", length_s=0.1)
-    assert names(counts) == ["rates", "naive_bayes_poisson", "nearest", "constant"]
+    assert names(counts) == ["rates", "naive_bayes_poisson", "time_bins", "nearest", "constant"]
 
 
 def test_regression_has_ridge_where_classes_have_lda():
