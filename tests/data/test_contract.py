@@ -451,6 +451,10 @@ def test_segments_too_short_for_the_filter_are_missing_and_noted() -> None:
     done = _contract(sfreq=256, highpass=1.0).conform(whole.with_stream("eeg", source))
     assert np.isnan(done.regular("eeg").values()[:, 2000:2060]).all()
     assert np.isfinite(done.regular("eeg").values()[:, :2000]).all()
+    valid = done.regular("eeg").valid
+    assert valid is not None
+    assert valid[:, :2000].all()
+    assert not valid[:, 2000:2060].any()
     assert any("1 segments too short" in s for s in done.provenance.steps)
 
 

@@ -7,6 +7,7 @@ from neuro.data import Axis, Events, Recording, Regular, windows
 from neuro.errors import ConfigError
 from neuro.evaluate import SelfPretrained, Split, evaluate
 from neuro.evaluate.controls import controls_of, pretrained, without_global_signal
+from neuro.io.safe import read_tensors, write_tensors
 
 torch = pytest.importorskip("torch")
 
@@ -91,6 +92,49 @@ def test_self_pretrained_stands_beside_its_model(trials):
     roles = {c.role for c in results.comparisons}
     assert {"self pretrained", "random weights"} <= roles
     assert results.meta["options"]["controls"] == ["self_pretrained", "random_weights"]
+
+
+class Weigh(torch.nn.Module):
+    """One number a window: a weighted mean of its channels. Its loss wants channel 0 alone."""
+
+    def __init__(self, picked, n_chans=64):
+        super().__init__()
+        self.weigh = torch.nn.Linear(n_chans, 1, bias=False)
+        with torch.no_grad():
+            self.weigh.weight.copy_(torch.eye(n_chans)[picked : picked + 1])
+
+    def forward(self, batch):
+        return self.weigh(batch.x.mean(2))
+
+    def loss(self, batch, generator):
+        wanted = torch.eye(self.weigh.in_features)[:1]
+        return {"loss": ((self.weigh.weight - wanted) ** 2).sum()}
+
+    def save(self, folder):
+        folder.mkdir()
+        write_tensors(folder / "weights.safetensors", dict(self.state_dict()), {})
+
+    def load_weights(self, folder):
+        self.load_state_dict(read_tensors(folder / "weights.safetensors")[0])
+
+
+def test_controls_are_other_networks_than_the_one_that_was_given(trials):
+    w = trials(n=200, n_chans=64)
+    results = evaluate(
+        {"right": Weigh(0), "wrong": Weigh(5)}, w, split=Split("block", n=2), seeds=3,
+        floors=["constant"],
+        controls=["random_weights", SelfPretrained(steps=150, lr=0.05, device="cpu")],
+    )  # fmt: skip
+
+    def score(name, control=""):
+        return results.row(name, control=control).value
+
+    # the first channel alone tells the classes by 3.5 standard deviations, a random
+    # mixture of 64 by an eighth of that
+    assert score("right") > 0.9
+    assert score("wrong") < 0.65
+    assert score("right", "random_weights") < 0.75
+    assert score("wrong", "self_pretrained") > 0.9
 
 
 def test_network_without_a_loss_cannot_be_pretrained(trials):

@@ -126,3 +126,10 @@ def test_importing_the_room_is_cheap() -> None:
     code = f"import sys, neuro.io; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_file_named_after_its_subject_alone_knows_it(edf: Path) -> None:
+    named = edf.rename(edf.with_name("sub-07_ses-2.edf"))
+    recording = io.read(named)
+    assert (recording.subject, recording.session) == ("07", "2")
+    assert io.read(named, subject="me").subject == "me"
