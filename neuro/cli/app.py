@@ -177,7 +177,9 @@ def models_info(
 @app.command()
 def train(
     model: Annotated[str, typer.Argument(help="A registered model's name.")],
-    data: Annotated[str, typer.Option(help="A data set's name, a file, or a folder.")],
+    data: Annotated[
+        list[str], typer.Option(help="A data set's name, a file, or a folder; may be repeated.")
+    ],
     out: Out,
     stream: Annotated[str | None, typer.Option(help="Stream; the only signal if omitted.")] = None,
     length_s: Annotated[float | None, typer.Option(help="Window length in seconds.")] = None,
@@ -187,6 +189,13 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="FACT=VALUE", help="Only recordings with this fact: run=train, subject=01,02."
+        ),
+    ] = None,
+    prepare: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Before cutting: sfreq=200, highpass=0.5, scaling=zscore, by_channel=true, …",
         ),
     ] = None,
     preset: Annotated[str, typer.Option(help="paper, default or tiny.")] = "default",
@@ -219,16 +228,29 @@ def train(
 
     On several GPUs: torchrun --nproc_per_node N -m neuro.cli train …
     """
-    from neuro.cli._sources import reading_options, recordings_of
+    from neuro.cli._sources import reading_options, recordings_of, setting
+    from neuro.cli.preparing import check_preparation
     from neuro.cli.training import settings, train_model
 
-    config = settings(set_ or [])  # a typing error is told before hours of reading
+    # a typing error is told before hours of reading
+    config = settings(set_ or [])
+    steps_before = check_preparation(dict(setting(pair, "--prepare") for pair in prepare or []))
     options = reading_options(read or [], unit=unit, tr=tr, atlas=atlas)
     train_model(
         model,
-        recordings_of(data, options, root=root, where=where or []),
+        [
+            rec
+            for source in data
+            for rec in recordings_of(source, options, root=root, where=where or [])
+        ],
         out,
-        window={"stream": stream, "length_s": length_s, "step_s": step_s, "bin_s": bin_s},
+        window={
+            "stream": stream,
+            "length_s": length_s,
+            "step_s": step_s,
+            "bin_s": bin_s,
+            "prepare": steps_before,
+        },
         preset=preset,
         config=config,
         fit={

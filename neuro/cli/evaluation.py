@@ -105,6 +105,9 @@ class EvaluationConfig(_Strict):
         Score parts that are not independent; every table then says so.
     reading : mapping
         unit, tr, …: passed to the reader of files.
+    prepare : mapping
+        sfreq, highpass, lowpass, scaling, ch_names, …: done to recordings
+        before they are cut, as a checkpoint's contract may need it.
     root : str, optional
         Folder with the user's own copy of a data set.
     where : mapping
@@ -126,6 +129,7 @@ class EvaluationConfig(_Strict):
     allow_leakage: bool = False
     seeds: int = Field(default=5, ge=1)
     reading: dict[str, Any] = {}
+    prepare: dict[str, Any] = {}
     root: str | None = None
     where: dict[str, str] = {}
     jobs: int = Field(default=1, ge=1)
@@ -263,7 +267,7 @@ def _windows(config: EvaluationConfig, beside: Path) -> Windows:
     window = config.window.model_dump(exclude_none=True)
     if isinstance(config.window.label, _StreamLabel):
         window["label"] = StreamTarget(**window["label"])
-    index = cut(recordings, **window)
+    index = cut(recordings, prepare=config.prepare, **window)
     return index.select(index.labelled)
 
 

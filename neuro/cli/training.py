@@ -7,6 +7,7 @@ from typing import Any
 from neuro import models
 from neuro.cli._show import clean, console, show_json
 from neuro.cli._sources import setting
+from neuro.cli.preparing import prepared
 from neuro.data import Irregular, Recording, Regular, Windows, windows
 from neuro.errors import ConfigError, DataError
 
@@ -112,6 +113,7 @@ def cut(
     length_s: float | None = None,
     step_s: float | None = None,
     bin_s: float | None = None,
+    prepare: Mapping[str, Any] | None = None,
     **labels: Any,
 ) -> Windows:
     """Windows of the named stream, or of the only signal there is.
@@ -126,6 +128,8 @@ def cut(
         Of the windows; the modality's usual length if omitted.
     bin_s : float, optional
         Bin width for spikes.
+    prepare : mapping, optional
+        Rate, filters, channels; see :func:`neuro.cli.preparing.prepared`.
     **labels : object
         Further arguments of :func:`neuro.data.windows`.
 
@@ -147,6 +151,8 @@ def cut(
         recordings = [_binned(rec, name, width) for rec in recordings]
     elif bin_s is not None:
         raise ConfigError(f"bin_s is for spikes; stream {name!r} is sampled already.")
+    if prepare:
+        recordings = prepared(recordings, name, prepare)
     if length_s is None and "align" not in labels:
         if first.modality not in _LENGTH_S:
             raise DataError(f"Say how long a window of {first.modality} is: length_s.")

@@ -2,6 +2,7 @@
 
 from neuro.data.axis import Axis, Grid
 from neuro.data.batch import Batch, EventBatch, StaticBatch
+from neuro.data.by_channel import by_channel
 from neuro.data.channels import canonical_eeg_name, eeg_positions
 from neuro.data.contract import InputContract
 from neuro.data.convert import (
@@ -40,6 +41,7 @@ __all__ = [
     "StaticBatch",
     "Windows",
     "assert_disjoint",
+    "by_channel",
     "canonical_eeg_name",
     "check_plausible",
     "conversion_factor",

@@ -37,7 +37,8 @@ class InputContract:
     sfreq : Fraction, int, float or str
         Rate in Hz, kept exact.
     unit : str
-        Unit of the values before `scaling`.
+        Unit of the values before `scaling`; ``"z"`` together with a scaling
+        takes any unit, since none survives it.
     ch_names : tuple of str, optional
         Channels, regions or units in order; any if None. A name ``"A-B"`` that
         the recording lacks is made from its channels A and B.
@@ -215,7 +216,8 @@ class InputContract:
             recording = recording.with_stream(name, source, f"bin {float(1 / self.sfreq):g} s")
         signal = recording.regular(name)
         steps: list[str] = []
-        if signal.unit != self.unit:
+        any_unit = self.unit == "z" and self.scaling != "none"
+        if signal.unit != self.unit and not any_unit:
             steps.append(f"unit {signal.unit} to {self.unit}")
             signal = signal.to_unit(self.unit)
         if check:

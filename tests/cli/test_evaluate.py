@@ -78,6 +78,20 @@ def test_run_folder_of_train_is_a_model_with_its_controls(run, config, trained, 
     assert "of hidden activations can be left out" in page
 
 
+def test_recordings_are_prepared_as_a_checkpoint_needs_them(run, config, eeg_folder, tmp_path):
+    made = run("train", "patch_mae", "--data", eeg_folder, "--out", tmp_path / "slow",
+               "--preset", "tiny", "--length-s", 1, "--steps", 2, "--device", "cpu",
+               "--where", "subject=02", "--prepare", "sfreq=32")  # fmt: skip
+    assert made.code == 0
+    as_read = config(models={"mine": "slow"})
+    said = run("evaluate", as_read, "--out", tmp_path / "a")
+    assert said.code == 2
+    assert "the model takes 32 Hz" in said.err
+    ready = config(models={"mine": "slow"}, prepare={"sfreq": 32})
+    said = run("evaluate", ready, "--out", tmp_path / "b", "--json")
+    assert ("mine", "") in values(said)
+
+
 def test_model_that_saw_the_tested_person_is_refused(run, config, trained, tmp_path):
     (tmp_path / "run").symlink_to(trained)
     split = {"by": "subject", "test": ["02"]}

@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import neuro
+from neuro.data import Axis, Recording, Regular
 from neuro.io import save_shards
 from neuro.train import Run
 
@@ -53,6 +55,33 @@ def test_set_reaches_the_configuration(run, eeg_folder, tmp_path):
     train(run, eeg_folder, tmp_path / "run", *more)
     config = json.loads((tmp_path / "run" / "config.json").read_text())["model"]["config"]
     assert (config["depth"], config["pool"], config["mask_ratio"]) == (2, "mean", 0.6)
+
+
+def test_unlike_recordings_are_prepared_channel_by_channel(run, eeg_folder, tmp_path):
+    rng = np.random.default_rng(0)
+    x = 40 * rng.standard_normal((3, 200 * 30)).astype("f4")
+    other = Regular(x, 200, "au", Axis(["a", "b", "c"], "eeg"), "eeg")
+    neuro.save(Recording({"eeg": other}, subject="9"), tmp_path / "other.h5")
+    more = ("--data", tmp_path / "other.h5", "--prepare", "sfreq=50", "--prepare", "lowpass=20",
+            "--prepare", "scaling=zscore", "--prepare", "by_channel=true", "--json")  # fmt: skip
+    said = train(run, eeg_folder, tmp_path / "run", *more)
+    # 4 people x 36 s x 20 channels, one of 30 s x 3
+    assert said.json["windows"]["train"] == 4 * 36 * 20 + 30 * 3
+    contract = neuro.models.load(Run(tmp_path / "run").best() / "model").contract
+    assert (contract.sfreq, contract.lowpass, contract.scaling) == (50, 20, "zscore")
+    assert contract.ch_names == ("channel",)
+
+
+@pytest.mark.parametrize(
+    ("pair", "hint"),
+    [("sfrq=50", "Did you mean 'sfreq'"), ("by_channel=2", "use true or false"),
+     ("highpass=90", "not between 0 and Nyquist"), ("ch_names=Fz,Xx", "Channels missing: Xx")],
+    ids=["name", "truth", "edge", "channel"],
+)  # fmt: skip
+def test_what_cannot_be_prepared_is_one_clear_error(run, eeg_folder, tmp_path, pair, hint):
+    said = train(run, eeg_folder, tmp_path / "run", "--prepare", pair)
+    assert said.code == 2
+    assert hint in said.err
 
 
 def test_spikes_are_binned(run, tmp_path):
