@@ -26,10 +26,11 @@ if __name__ == "models":  # pragma: no cover - tested in a subprocess
     _sys.modules["models"] = _real
     _spec.loader.exec_module(_real)
 else:
+    from neuro.models._adapt import adapt as adapt
     from neuro.models._registry import ModelInfo as ModelInfo
     from neuro.models._registry import create as create
     from neuro.models._registry import info as info
     from neuro.models._registry import load as load
     from neuro.models._registry import names as list
 
-    __all__ = ["ModelInfo", "create", "info", "list", "load"]
+    __all__ = ["ModelInfo", "adapt", "create", "info", "list", "load"]

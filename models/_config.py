@@ -146,6 +146,8 @@ def _fit(value: Any, option: Any, field: str) -> tuple[bool, Any]:
     if option is NoneType:
         return value is None, None
     if get_origin(option) is Literal:
+        # a command line cannot tell the word none from the absence of a value
+        value = "none" if value is None and "none" in get_args(option) else value
         return value in get_args(option), value
     if get_origin(option) is tuple:
         return _fit_tuple(value, get_args(option), field)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from neuro import models
 from neuro.cli._show import clean, console, show_json
 from neuro.cli._sources import recordings_of
 from neuro.cli.catalogue import load_model
@@ -51,6 +52,11 @@ class _Split(_Strict):
     seed: int = 0
 
 
+class _Adapted(_Strict):
+    folder: str
+    fresh: list[str] = ["head."]
+
+
 class _Training(_Strict):
     train: str
     preset: str = "default"
@@ -84,7 +90,9 @@ class EvaluationConfig(_Strict):
         by, n or test, gap_s, seed: as in :class:`neuro.evaluate.Split`.
     models : mapping
         Name in the table -> folder of a run or of a saved model (relative to
-        the YAML file); or a mapping with train (a registered model), preset,
+        the YAML file); a mapping with folder and fresh: its weights on these
+        channels (:func:`neuro.models.adapt`); or one with train (a registered
+        model), preset,
         steps, batch_size, lr, seed, config: trained without labels on the
         training part of every fold.
     task : str, optional
@@ -120,7 +128,7 @@ class EvaluationConfig(_Strict):
     data: str
     window: _Window
     split: _Split
-    models: dict[str, str | _Training] = {}
+    models: dict[str, str | _Adapted | _Training] = {}
     task: Kind | None = None
     probe: str | _FineTuning = "auto"
     controls: list[str] = ["random_weights", "shuffled_labels"]
@@ -271,9 +279,12 @@ def _windows(config: EvaluationConfig, beside: Path) -> Windows:
     return index.select(index.labelled)
 
 
-def _contender(said: str | _Training, beside: Path, index: Windows) -> Any:
+def _contender(said: str | _Adapted | _Training, beside: Path, index: Windows) -> Any:
     if isinstance(said, str):
         return load_model(beside / said)
+    if isinstance(said, _Adapted):
+        model = load_model(beside / said.folder)
+        return models.adapt(model, index.contract(), fresh=tuple(said.fresh))
     facts = said.model_dump()
     inside = TrainedInside(model=facts.pop("train"), **facts)
     inside.create(index)  # what is misspelt is told before anything is computed

@@ -92,6 +92,22 @@ def test_recordings_are_prepared_as_a_checkpoint_needs_them(run, config, eeg_fol
     assert ("mine", "") in values(said)
 
 
+def test_weights_learned_channel_by_channel_are_carried_to_a_montage(
+    run, config, eeg_folder, tmp_path
+):
+    made = run("train", "patch_mae", "--data", eeg_folder, "--out", tmp_path / "alone",
+               "--preset", "tiny", "--length-s", 1, "--steps", 2, "--device", "cpu", "--set",
+               "channel_embedding=none", "--where", "subject=02", "--prepare", "by_channel=true"
+               )  # fmt: skip
+    assert made.code == 0
+    said = run("evaluate", config(models={"mine": "alone"}), "--out", tmp_path / "a")
+    assert said.code == 2
+    assert "'channel'" in said.err
+    carried = config(models={"mine": {"folder": "alone"}})
+    said = run("evaluate", carried, "--out", tmp_path / "b", "--json")
+    assert ("mine", "random_weights") in values(said)
+
+
 def test_model_that_saw_the_tested_person_is_refused(run, config, trained, tmp_path):
     (tmp_path / "run").symlink_to(trained)
     split = {"by": "subject", "test": ["02"]}
