@@ -203,6 +203,18 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Field of the model's configuration."),
     ] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Part of the recipe: pretrain, finetune, probe, …")
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Start from the weights of this run or saved model.")
+    ] = None,
+    align: Annotated[
+        list[str] | None, typer.Option(help="Cut at events of this type; * for all.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="What to learn: type, value, an event column, subject, …")
+    ] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 1000,
     batch_size: Annotated[int, typer.Option(help="Windows a step, over all processes.")] = 64,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
@@ -250,6 +262,8 @@ def train(
             "step_s": step_s,
             "bin_s": bin_s,
             "prepare": steps_before,
+            **({"align": align} if align else {}),
+            **({"label": label} if label else {}),
         },
         preset=preset,
         config=config,
@@ -262,7 +276,9 @@ def train(
             "precision": precision,
             "device": device,
             "seed": seed,
+            "stage": stage,
         },
+        init=init,
         valid_by=valid_by,
         as_json=as_json,
     )

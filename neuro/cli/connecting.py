@@ -1,7 +1,5 @@
 """``neuro connect``: connectivity of one file, with tables, figures and a report."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -355,33 +353,25 @@ def _page(
     graph: Sequence[tuple[str, str]],
     columns: Sequence[str],
 ) -> str:
-    from importlib.resources import files
+    from neuro.plot.page import Grid, Section, page
 
-    from jinja2 import Environment, StrictUndefined
-
-    import neuro
-
-    text = files("neuro.cli").joinpath("templates/connectivity.html").read_text(encoding="utf-8")
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
+    sections = [
+        Section("How it was computed", facts=facts),
+        Section("Figures", figures=figures),
+        Section(
+            "Strongest connections", grid=Grid(columns, [[_cell(c) for c in row] for row in rows])
+        ),
+    ]
+    if graph:
+        sections.append(Section("Graph", facts=graph))
     sizes = " x ".join(str(n) for n in result.values.shape)
-    return template.render(
-        title=f"{result.method.replace('_', ' ')} of {path.name}",
-        what=f"{', '.join(result.dims)}: {sizes}",
-        version=neuro.__version__,
+    return page(
+        f"{result.method.replace('_', ' ')} of {path.name}",
+        sections,
+        subtitle=f"{', '.join(result.dims)}: {sizes}",
         notes=[clean(note) for note in result.attrs["notes"]],
-        facts=facts,
-        figures=[{"title": title, "source": _image(figure)} for title, figure in figures],
-        edges=[[clean(cell) for cell in row] for row in rows],
-        edge_columns=columns,
-        graph=graph,
     )
 
 
-def _image(figure: "Figure") -> str:
-    """A picture inside the page: nothing is fetched."""
-    from neuro.plot._style import styled
-
-    buffer = io.BytesIO()
-    with styled():
-        figure.savefig(buffer, format="png", dpi=120)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, int | float) else clean(value)

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from neuro import models
-from neuro.cli._show import clean, console, show_json
+from neuro.cli._run_page import PAGE, write_run_page
+from neuro.cli._show import clean, console, first_process, show_json
 from neuro.cli._sources import setting
+from neuro.cli.catalogue import load_model
 from neuro.cli.preparing import prepared
 from neuro.data import Irregular, Recording, Regular, Windows, windows
 from neuro.errors import ConfigError, DataError
@@ -29,6 +31,7 @@ def train_model(
     preset: str,
     config: Mapping[str, Any],
     fit: Mapping[str, Any],
+    init: Path | None,
     valid_by: str | None,
     as_json: bool,
 ) -> None:
@@ -50,6 +53,8 @@ def train_model(
         Fields of its configuration.
     fit : mapping
         Arguments of :func:`neuro.train.fit`.
+    init : Path, optional
+        Run or saved model whose weights are the start, on these channels.
     valid_by : str, optional
         Level by which a tenth is held out.
     as_json : bool
@@ -66,12 +71,14 @@ def train_model(
     train, valid = (index, None)
     if valid_by is not None:
         train, valid = index.split(valid_by, test=0.1, seed=int(fit["seed"]))
-    model = models.create(name, preset, contract=train.contract(), seed=int(fit["seed"]), **config)
+    model = _started(name, preset, init, train, {**_outputs(train), **config}, int(fit["seed"]))
     if not as_json:
         console.print(clean(f"{train!r}"), soft_wrap=True)
         console.print(f"{name} ({preset}): {model.n_parameters():,} parameters")
     run = run_fit(model, train, valid, out=out, **fit)
     figures = _last_figures(run.metrics())
+    if first_process():
+        write_run_page(run, model, train, valid)
     if as_json:
         facts = {"model": name, "preset": preset, "parameters": model.n_parameters()}
         counts = {"train": len(train), "valid": 0 if valid is None else len(valid)}
@@ -80,7 +87,32 @@ def train_model(
         return
     said = "  ".join(f"{k} {v:.4g}" for k, v in figures.items() if isinstance(v, float))
     console.print(f"step {run.step}: {said}", soft_wrap=True)
-    console.print(f"trained: {out}", soft_wrap=True)
+    console.print(f"trained: {out}, report: {out / PAGE}", soft_wrap=True)
+
+
+def _outputs(train: Windows) -> dict[str, Any]:
+    """A head for labelled windows: one output a class, or a target."""
+    if train.target is None:
+        return {}
+    return {"n_outputs": len(train.classes or ()) or max(1, train.target[0].size)}
+
+
+def _started(
+    name: str,
+    preset: str,
+    init: Path | None,
+    train: Windows,
+    config: Mapping[str, Any],
+    seed: int,
+) -> Any:
+    """A new network, or one with the weights of an earlier run."""
+    contract = train.contract()
+    if init is None:
+        return models.create(name, preset, contract=contract, seed=seed, **config)
+    earlier = load_model(init)
+    if earlier.name != name:
+        raise ConfigError(f"{init.name!r} holds a {earlier.name!r}, not a {name!r}.")
+    return models.adapt(earlier, contract, seed=seed, **config)
 
 
 def _last_figures(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """The report: one self-contained page that answers first and explains after."""
 
-import base64
 import html
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -432,20 +430,11 @@ def _findings(found: Any) -> list[str]:
 
 def _image(figure: "Figure", text: str) -> dict[str, str]:
     """A figure as an image inside the page: it cannot run or fetch anything."""
-    from neuro.plot._style import styled
+    from neuro.plot.page import figure_source
 
-    buffer = io.BytesIO()
-    with styled():
-        import matplotlib
-
-        # outlines instead of text: the same picture whatever fonts a reader has
-        with matplotlib.rc_context({"svg.fonttype": "path"}):
-            meta = {"Date": None, "Creator": None, "Format": None, "Type": None}
-            figure.savefig(buffer, format="svg", metadata=meta)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
     width, _ = figure.get_size_inches()
     return {
-        "source": f"data:image/svg+xml;base64,{data}",
+        "source": figure_source(figure, "svg"),
         "title": text,
         "alt": html.unescape(text),
         "wide": "wide" if width > 5.2 else "small",

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 import neuro
 from neuro.data import Axis, Recording, Regular
@@ -82,6 +83,42 @@ def test_what_cannot_be_prepared_is_one_clear_error(run, eeg_folder, tmp_path, p
     said = train(run, eeg_folder, tmp_path / "run", "--prepare", pair)
     assert said.code == 2
     assert hint in said.err
+
+
+def test_a_run_leaves_a_page_of_itself(run, eeg_folder, tmp_path):
+    said = train(run, eeg_folder, tmp_path / "run", "--valid-by", "subject")
+    assert "report.html" in said.out
+    page = (tmp_path / "run" / "report.html").read_text()
+    for word in (
+        "4 of 4",
+        "patch_mae",
+        "Windows(108",
+        "Windows(36",
+        "valid_explained",
+        "Simulated",
+    ):
+        assert word in page
+    assert str(tmp_path) not in page
+
+
+def test_stages_follow_each_other_on_the_weights_of_the_last(run, eeg_folder, tmp_path):
+    train(run, eeg_folder, tmp_path / "first", "--where", "subject=02,03")
+    said = train(run, eeg_folder, tmp_path / "second", "--where", "subject=04", "--stage",
+                 "probe", "--init", tmp_path / "first", "--align", "left", "--align", "right",
+                 "--label", "type")  # fmt: skip
+    assert said.code == 0
+    first, second = (neuro.models.load(Run(tmp_path / r).last() / "model")
+                     for r in ("first", "second"))  # fmt: skip
+    assert second.config.n_outputs == 2
+    for name, value in first.state_dict().items():
+        assert torch.equal(second.state_dict()[name], value), name
+    assert len(second.provenance["training"]) == 2
+
+
+def test_a_start_that_is_not_there(run, eeg_folder, tmp_path):
+    said = train(run, eeg_folder, tmp_path / "run", "--init", tmp_path / "nothing")
+    assert said.code == 2
+    assert "There is no folder" in said.err
 
 
 def test_spikes_are_binned(run, tmp_path):
