@@ -10,6 +10,7 @@ import lazy_loader as _lazy
 if TYPE_CHECKING:
     from neuro.train.callbacks import Callback as Callback
     from neuro.train.callbacks import EarlyStopping as EarlyStopping
+    from neuro.train.callbacks import GradientNoise as GradientNoise
     from neuro.train.callbacks import TrainState as TrainState
     from neuro.train.loop import fit as fit
     from neuro.train.run import Run as Run
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
-        "callbacks": ["Callback", "EarlyStopping", "TrainState"],
+        "callbacks": ["Callback", "EarlyStopping", "GradientNoise", "TrainState"],
         "loop": ["fit"],
         "run": ["Run", "TrainingError"],
         "settings": ["hash_subject"],

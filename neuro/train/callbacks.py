@@ -1,4 +1,4 @@
-"""Hooks into the loop, and early stopping."""
+"""Hooks into the loop: early stopping, gradient noise."""
 
 import math
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = ["Callback", "EarlyStopping", "TrainState"]
+__all__ = ["Callback", "EarlyStopping", "GradientNoise", "TrainState"]
 
 
 @dataclass
@@ -138,3 +138,63 @@ class EarlyStopping(Callback):
         best = state.get("best")
         self._best = math.inf if best is None else float(best)
         self._since = int(state.get("since", 0))
+
+
+@dataclass
+class GradientNoise(Callback):
+    """Normal noise on the gradients, less with every step.
+
+    Its variance at step t, counted from 0, is ``eta / (1 + t) ** gamma``
+    (Neelakantan et al., arXiv 1511.06807). It is added after clipping. With
+    Adam keep `eta` at 0.01 or below, since noise enters the second moment.
+
+    Parameters
+    ----------
+    eta : float
+        Variance at the first step.
+    gamma : float
+        Speed of the fall.
+    seed : int
+        Of the noise; a step's noise depends on it and the step alone, so that
+        a resumed run goes on with the same.
+
+    Raises
+    ------
+    ConfigError
+        If `eta` or `gamma` is negative.
+
+    Examples
+    --------
+    >>> noise = GradientNoise(eta=0.01)
+    >>> [round(noise.deviation(t), 4) for t in (0, 99)]
+    [0.1, 0.0282]
+    """
+
+    eta: float = 0.01
+    gamma: float = 0.55
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.eta < math.inf and 0 <= self.gamma < math.inf):
+            raise ConfigError(f"eta={self.eta}, gamma={self.gamma}: use 0 or more.")
+
+    def deviation(self, step: int) -> float:
+        """Standard deviation of the noise at a step."""
+        return math.sqrt(self.eta / (1 + step) ** self.gamma)
+
+    def on_gradients(self, state: TrainState) -> None:
+        """Add the noise; the same in every process, as the gradients are."""
+        import torch
+
+        from neuro.train.order import make_generator
+
+        rng = make_generator(self.seed, "gradient", state.step)
+        size = self.deviation(state.step)
+        for parameter in state.model.parameters():
+            gradient = parameter.grad
+            if gradient is None:
+                continue
+            if type(gradient) is not torch.Tensor:
+                raise ConfigError("GradientNoise cannot add to sharded gradients; use shard=False.")
+            noise = torch.randn(gradient.shape, generator=rng, dtype=torch.float32)
+            gradient.add_(noise.to(gradient), alpha=size)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Order", "epoch_order", "make_generator", "step_seed"]
 
 # One stream of random numbers a purpose; a number never changes its meaning.
-_PURPOSES = {"order": 0, "loss": 1, "global": 2, "valid": 3}
-Purpose = Literal["order", "loss", "global", "valid"]
+_PURPOSES = {"order": 0, "loss": 1, "global": 2, "valid": 3, "gradient": 4}
+Purpose = Literal["order", "loss", "global", "valid", "gradient"]
 
 
 def step_seed(seed: int, purpose: Purpose, step: int, rank: int = 0) -> int:
@@ -29,7 +29,7 @@ def step_seed(seed: int, purpose: Purpose, step: int, rank: int = 0) -> int:
     ----------
     seed : int
         Of the run.
-    purpose : {"order", "loss", "global", "valid"}
+    purpose : {"order", "loss", "global", "valid", "gradient"}
         Streams of different purposes are independent.
     step, rank : int
         Global step and process number.
