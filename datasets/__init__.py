@@ -1,7 +1,8 @@
 """Data sets: a card and a loader each, and simulators with known truth.
 
 ``list()`` names them, ``info(name)`` shows the card, ``get(name)`` fetches the
-files, ``load(name)`` returns checked recordings.
+files, ``load(name)`` returns checked recordings; ``labelled_windows(recordings)``
+and ``official_split(recordings)`` cut, label and split a corpus as the literature does.
 """
 
 if __name__ == "datasets":  # pragma: no cover - tested in a subprocess
@@ -31,6 +32,9 @@ else:
     from neuro.datasets._fetch import available as available
     from neuro.datasets._fetch import cache_dir as cache_dir
     from neuro.datasets._fetch import get as get
+    from neuro.datasets._protocols import OfficialSplit as OfficialSplit
+    from neuro.datasets._protocols import labelled_windows as labelled_windows
+    from neuro.datasets._protocols import official_split as official_split
     from neuro.datasets._registry import info as info
     from neuro.datasets._registry import load as load
     from neuro.datasets._registry import names as list
@@ -39,13 +43,16 @@ else:
         "Audit",
         "Card",
         "Finding",
+        "OfficialSplit",
         "audit",
         "available",
         "cache_dir",
         "get",
         "info",
+        "labelled_windows",
         "list",
         "load",
         "mismatches",
+        "official_split",
         "synthetic",
     ]

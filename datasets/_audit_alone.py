@@ -114,6 +114,8 @@ def _against_card(rec: "Recording") -> list[Finding]:
         want = float(card.rate)
     except ConfigError:  # not one of ours, or its main stream is not sampled
         return []
+    if card.expected is None:
+        return []
     have = getattr(rec.streams.get(card.expected.stream), "sfreq", None)
     if have is None or abs(have - want) <= 1e-3 * want:
         return []

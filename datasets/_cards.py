@@ -51,6 +51,9 @@ class Source:
         Other name a member may have in a user's folder -> the member.
     obtain : str
         For ``path``: how a user gets the files.
+    tree : str
+        For ``path``: layout of a folder of any number of files, where `members`
+        cannot name them; the loader looks for it below the user's folder.
 
     Notes
     -----
@@ -68,13 +71,14 @@ class Source:
     members: Mapping[str, str] = field(default_factory=dict, repr=False)
     also: Mapping[str, str] = field(default_factory=dict)
     obtain: str = ""
+    tree: str = ""
 
     def problems(self) -> list[str]:
         """What keeps this source from being usable, as sentences."""
         needs = {
             "package": ("project", "version", "file", "sha256", "members"),
             "url": ("urls", "sha256", "members"),
-            "path": ("members", "obtain"),
+            "path": ("tree" if self.tree else "members", "obtain"),
             "embedded": ("members",),
         }
         if self.kind not in needs:
@@ -138,17 +142,18 @@ class Card:
         Licence of the data (the package that carries them may have another).
     citation : str
         What to cite.
-    subjects : int
+    subjects : int, optional
         How many people or animals; identities may still be unknown, see
-        `known_defects`.
+        `known_defects`. Only a tree of files may leave it out.
     channels : int
         Rows of the main stream.
     sfreq, tr : float or None
         Rate in Hz or repetition time in seconds; one of the two.
     unit : str
         Unit of the main stream as loaded.
-    expected : Expected
-        Counts the loaded data must show.
+    expected : Expected, optional
+        Counts the loaded data must show; none for a tree of files, of which a
+        user may have a part or another release.
     known_defects : tuple of str
         What is wrong with the files and what the loader does about it.
     notes : str
@@ -162,10 +167,10 @@ class Card:
     source: Source
     licence: str
     citation: str
-    subjects: int
     channels: int
     unit: str
-    expected: Expected
+    subjects: int | None = None
+    expected: Expected | None = None
     sfreq: float | None = None
     tr: float | None = None
     known_defects: tuple[str, ...] = ()
@@ -177,8 +182,13 @@ class Card:
             found.append(f"name {self.name!r} must be lower_snake.")
         if self.modality not in get_args(Modality):
             found.append(f"modality: {did_you_mean(str(self.modality), get_args(Modality))}")
-        if (self.sfreq is None) == (self.tr is None) and self.modality != "spikes":
+        tree = bool(self.source.tree)
+        several = tree and self.sfreq is None  # a corpus may mix rates
+        if (self.sfreq is None) == (self.tr is None) and self.modality != "spikes" and not several:
             found.append("give either sfreq (Hz) or tr (s).")
+        for what in ("subjects", "expected"):
+            if getattr(self, what) is None and not tree:
+                found.append(f"field {what!r} is missing.")
         found += [
             f"{what} must be above 0, got {value}."
             for what in ("subjects", "channels", "sfreq", "tr")
@@ -194,7 +204,7 @@ class Card:
             return Fraction(str(self.sfreq))
         if self.tr is not None:
             return 1 / Fraction(str(self.tr))
-        raise ConfigError(f"Card {self.name!r} states no rate: its main stream is not sampled.")
+        raise ConfigError(f"Card {self.name!r} states no one rate of its main stream.")
 
 
 def _fill(cls: type[Any], raw: Any, where: str) -> Any:
@@ -213,8 +223,10 @@ def _fill(cls: type[Any], raw: Any, where: str) -> Any:
 
 
 def _value(spec: "dataclasses.Field[Any]", value: Any, where: str) -> Any:
-    if spec.type is Source or spec.type is Expected:
-        return _fill(spec.type, value, where)
+    if spec.type is Source:
+        return _fill(Source, value, where)
+    if spec.type == Expected | None:
+        return _fill(Expected, value, where)
     text = str(spec.type)
     if "Mapping" in text:
         kind: type = int if "int]" in text else str
@@ -227,11 +239,12 @@ def _value(spec: "dataclasses.Field[Any]", value: Any, where: str) -> Any:
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise ConfigError(f"{where} must be a list of text.")
         return tuple(value)
-    if spec.type is int or "float" in text:
-        wanted = (int,) if spec.type is int else (int, float)
+    whole = spec.type is int or spec.type == int | None
+    if whole or "float" in text:
+        wanted = (int,) if whole else (int, float)
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise ConfigError(f"{where} must be a number, got {value!r}.")
-        return value if spec.type is int else float(value)
+        return value if whole else float(value)
     if not isinstance(value, str):
         raise ConfigError(f"{where} must be text, got {value!r}. Quote it.")
     return value.strip()
@@ -280,7 +293,7 @@ def mismatches(card: Card, recordings: "Sequence[Recording]") -> list[str]:
     Returns
     -------
     list of str
-        One sentence a difference; empty if all counts hold.
+        One sentence a difference; empty if all counts hold, or none are promised.
 
     Examples
     --------
@@ -291,6 +304,8 @@ def mismatches(card: Card, recordings: "Sequence[Recording]") -> list[str]:
     from neuro.data import Irregular, Regular
 
     want, got = card.expected, _Counts()
+    if want is None:
+        return []
     for recording in recordings:
         stream = recording.stream(want.stream)
         if isinstance(stream, Irregular):
@@ -309,7 +324,7 @@ def mismatches(card: Card, recordings: "Sequence[Recording]") -> list[str]:
         got.trials[recording.run] = got.trials.get(recording.run, 0) + len(kept)
         for kind in kept:
             got.labels[kind] = got.labels.get(kind, 0) + 1
-    return _compare(card, got, len(recordings))
+    return _compare(card, want, got, len(recordings))
 
 
 @dataclass
@@ -328,8 +343,7 @@ class _Counts:
         self.duration_s += duration_s
 
 
-def _compare(card: Card, got: _Counts, n: int) -> list[str]:
-    want = card.expected
+def _compare(card: Card, want: Expected, got: _Counts, n: int) -> list[str]:
     known = got.subjects - {"pooled", ""}
     pairs: list[tuple[str, object, object]] = [
         ("recordings", want.recordings, n),

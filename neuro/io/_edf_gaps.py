@@ -16,7 +16,7 @@ from neuro.errors import FileError
 from neuro.io._files import DAMAGED
 from neuro.typing import BoolArray, FloatArray
 
-__all__ = ["Timeline", "read_timeline"]
+__all__ = ["Timeline", "parse_notes", "read_timeline"]
 
 _FIXED = 256  # bytes of the header's first part, and of its part for each channel
 _TOLERANCE = 1e-3  # of a record: stamps are decimal numbers of a few digits
@@ -116,6 +116,34 @@ def read_timeline(path: Path) -> Timeline | None:
     return _timeline(path, texts, length)
 
 
+def parse_notes(part: bytes) -> tuple[float | None, list[tuple[float, float, str]]]:
+    r"""When a data record begins, if its bytes tell, and the annotations in them.
+
+    Parameters
+    ----------
+    part : bytes
+        What an annotation channel holds in one record.
+
+    Returns
+    -------
+    stamp : float or None
+        Seconds on the file's clock.
+    notes : list of (onset, duration, text)
+        Seconds on the file's clock.
+
+    Examples
+    --------
+    >>> parse_notes(b"+1\x14\x14\x00+1.5\x150.5\x14left\x14\x00")
+    (1.0, [(1.5, 0.5, 'left')])
+    """
+    stamp = _STAMP.match(part)
+    notes = []
+    for onset, duration, words in _NOTE.findall(part):
+        texts = [w.decode("utf-8", "replace") for w in words.split(b"\x14") if w]
+        notes += [(float(onset), float(duration or 0), text) for text in texts]
+    return (float(stamp[1]) if stamp else None), notes
+
+
 def _timeline(path: Path, texts: list[list[bytes]], length: float) -> Timeline:
     starts: list[float] = []
     notes: list[tuple[float, float, str]] = []
@@ -125,7 +153,6 @@ def _timeline(path: Path, texts: list[list[bytes]], length: float) -> Timeline:
             raise FileError(f"'{path.name}': data record {number} tells no time. {DAMAGED}")
         starts.append(float(stamp[1]))
         for part in parts:
-            for onset, duration, words in _NOTE.findall(part):
-                texts_here = [w.decode("utf-8", "replace") for w in words.split(b"\x14") if w]
-                notes += [(float(onset) - starts[0], float(duration or 0), w) for w in texts_here]
+            found = parse_notes(part)[1]
+            notes += [(onset - starts[0], duration, text) for onset, duration, text in found]
     return Timeline(np.array(starts) - starts[0] if starts else np.zeros(0), length, tuple(notes))

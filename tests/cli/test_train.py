@@ -85,6 +85,18 @@ def test_what_cannot_be_prepared_is_one_clear_error(run, eeg_folder, tmp_path, p
     assert hint in said.err
 
 
+def test_a_montage_is_derived_from_electrodes(run, eeg_folder, tmp_path):
+    said = train(run, eeg_folder, tmp_path / "run", "--prepare", "montage=tcp16", "--prepare",
+                 "sfreq=32")  # fmt: skip
+    assert said.code == 0
+    contract = neuro.models.load(Run(tmp_path / "run").best() / "model").contract
+    assert len(contract.ch_names) == 16
+    assert contract.ch_names[:2] == ("Fp1-F7", "F7-T7")
+    # files as they come go the same way to the model
+    raw = neuro.read(next(eeg_folder.glob("*.h5")))
+    assert contract.conform(raw, "eeg").regular("eeg").axis.names == contract.ch_names
+
+
 def test_a_run_leaves_a_page_of_itself(run, eeg_folder, tmp_path):
     said = train(run, eeg_folder, tmp_path / "run", "--valid-by", "subject")
     assert "report.html" in said.out
