@@ -55,7 +55,7 @@ def _plain(card: Any) -> dict[str, Any]:
 
 def _cell(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "\n".join(f"{k}: {v}" for k, v in value.items() if v not in ("", None))
+        return "\n".join(f"{k}: {v}" for k, v in value.items() if v not in ("", None, (), {}))
     if isinstance(value, list | tuple):
         return "\n".join(str(v) for v in value)
     return str(value)
