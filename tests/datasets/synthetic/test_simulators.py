@@ -20,6 +20,10 @@ SIMULATORS: dict[str, tuple[Simulator, dict[str, Any]]] = {
     "eeg": (synthetic.eeg, {"n_subjects": 1, "n_trials": 8, "n_motifs": 4}),
     "fmri_roi": (synthetic.fmri_roi, {"n_subjects": 2, "n_volumes": 60}),
     "spikes": (synthetic.spikes, {"duration_s": 5.0}),
+    "switching_glm": (synthetic.switching_glm, {"n_sessions": 2, "n_bins": 60}),
+    "motifs": (synthetic.motifs, {"n_subjects": 1, "duration_s": 24, "planted": 0.5}),
+    "cue_recall": (synthetic.cue_recall, {"n_subjects": 1, "n_trials": 2, "n_tokens": 40}),
+    "alpha_bursts": (synthetic.alpha_bursts, {"n_subjects": 1, "duration_s": 10}),
 }
 
 
@@ -88,6 +92,16 @@ def test_the_repr_lists_the_truth(name: str) -> None:
         (synthetic.spikes, {"rate_hz": 100.0}),
         (synthetic.spikes, {"n_tuned": 13}),
         (synthetic.spikes, {"duration_s": 0.0}),
+        (synthetic.motifs, {"n_chans": 21}),
+        (synthetic.motifs, {"kinds": ("alpha", "gamma")}),
+        (synthetic.motifs, {"kinds": ("alpha", "spike_wave"), "planted": 0.2}),
+        (synthetic.motifs, {"planted": 1.5}),
+        (synthetic.motifs, {"planted": 0.2, "window_s": 5}),
+        (synthetic.motifs, {"stretch_s": (3, 1)}),
+        (synthetic.cue_recall, {"n_tokens": 1}),
+        (synthetic.cue_recall, {"n_trials": 0}),
+        (synthetic.alpha_bursts, {"burst_share": 1.0}),
+        (synthetic.alpha_bursts, {"sfreq": 64}),
     ],
 )
 def test_impossible_options_are_refused(make: Simulator, options: dict[str, Any]) -> None:
