@@ -48,6 +48,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) -e ".[nwb,xdf]" --group test --group lint --group build
+	$(PIP) --no-deps --group foreign
 	touch $@
 
 clean:

@@ -26,11 +26,31 @@ if __name__ == "models":  # pragma: no cover - tested in a subprocess
     _sys.modules["models"] = _real
     _spec.loader.exec_module(_real)
 else:
+    from typing import TYPE_CHECKING
+
+    import lazy_loader as _lazy
+
     from neuro.models._adapt import adapt as adapt
+    from neuro.models._reference import from_reference as from_reference
     from neuro.models._registry import ModelInfo as ModelInfo
     from neuro.models._registry import create as create
     from neuro.models._registry import info as info
     from neuro.models._registry import load as load
     from neuro.models._registry import names as list
 
-    __all__ = ["ModelInfo", "adapt", "create", "info", "list", "load"]
+    if TYPE_CHECKING:
+        from neuro.models._plain import PlainModule as PlainModule
+
+    # a torch module, which would bring torch along
+    __getattr__ = _lazy.attach(__name__, submod_attrs={"_plain": ["PlainModule"]})[0]
+
+    __all__ = [
+        "ModelInfo",
+        "PlainModule",
+        "adapt",
+        "create",
+        "from_reference",
+        "info",
+        "list",
+        "load",
+    ]

@@ -1,6 +1,7 @@
 """The closed table of models: name to class, loaded when asked for."""
 
 import importlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,9 +21,13 @@ __all__ = ["ModelInfo", "create", "info", "load", "model_class", "names"]
 _TABLE: dict[str, str] = {
     "ar_net": "neuro.models.ar_net:ARNet",
     "eegformer": "neuro.models.eegformer:EEGFormer",
+    "femba": "neuro.models.femba.model:FEMBA",
     "patch_mae": "neuro.models.patch_mae:PatchMAE",
+    "tfm_tokenizer": "neuro.models.tfm_tokenizer.model:TFMTokenizer",
 }
 _CARDS = Path(__file__).parent / "cards"
+# Names with this beginning are braindecode's; which there are, it says itself.
+_FOREIGN = "braindecode/"
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,10 @@ class ModelInfo:
 
 
 def names() -> list[str]:
-    """Names of all models (exported as ``neuro.models.list``).
+    """Names of all models of this package (exported as ``neuro.models.list``).
+
+    Those of braindecode are not among them: `create` knows them as
+    ``braindecode/<Class>``, and asking which there are would import it.
 
     Returns
     -------
@@ -89,7 +97,13 @@ def model_class(name: str) -> "type[NetworkModel | EstimatorModel]":
     ------
     ConfigError
         If there is no such model.
+    MissingDependencyError
+        If it is braindecode's, and braindecode does not load.
     """
+    if str(name).startswith(_FOREIGN):
+        from neuro.models._braindecode import network_class
+
+        return network_class(name)
     if name not in _TABLE:
         raise ConfigError(f"No model is called {name!r}. {did_you_mean(str(name), _TABLE)}")
     module, _, attribute = _TABLE[name].partition(":")
@@ -121,6 +135,8 @@ def info(name: str) -> ModelInfo:
     ['default', 'paper', 'tiny']
     """
     cls = model_class(name)
+    if name.startswith(_FOREIGN):
+        return _foreign_info(name, cls)
     card = (_CARDS / f"{name}.md").read_text(encoding="utf-8")
     summary = next(line for line in card.splitlines() if line and not line.startswith("#"))
     defaults = {f.name: f.default for f in fields(cls.config_class)}
@@ -142,9 +158,11 @@ def create(
     Parameters
     ----------
     name : str
-        Registry name; see :func:`neuro.models.list`.
+        Registry name, see :func:`neuro.models.list`; or ``braindecode/<Class>``,
+        for instance ``"braindecode/EEGNet"``, where the extra `braindecode` is installed.
     preset : str
-        "paper", "default" or "tiny"; none needs another argument.
+        "paper", "default" or "tiny"; none needs another argument. Networks of
+        braindecode have "default" alone.
     contract : InputContract, optional
         Networks: what is to be accepted, for instance ``windows.contract()``:
         sets rate, unit, modality and channels, and is kept in the model.
@@ -210,6 +228,8 @@ def load(folder: PathLike) -> Any:
         If there is no such folder.
     FileError
         If it holds no model of this package, or a damaged one.
+    MissingDependencyError
+        If it is a network of braindecode, and braindecode does not load.
 
     Examples
     --------
@@ -223,12 +243,23 @@ def load(folder: PathLike) -> Any:
     from neuro.models._folder import read_card
 
     name = read_card(Path(folder))["name"]
-    if name not in _TABLE:
+    try:
+        cls = model_class(name)
+    except ConfigError as error:
         raise FileError(
             f"{Path(folder).name!r} holds a model called {name!r}, which this version does not "
-            f"know. {did_you_mean(str(name), _TABLE)}"
-        )
-    return model_class(name).from_folder(folder)
+            f"know. {error}"
+        ) from error
+    return cls.from_folder(folder)
+
+
+def _foreign_info(name: str, cls: Any) -> ModelInfo:
+    from neuro.models._braindecode import describe
+
+    summary, card, options = describe(name)
+    own = {f.name: f.default for f in fields(cls.config_class) if f.name != "options"}
+    source = f"braindecode.models:{name.removeprefix(_FOREIGN)}"
+    return ModelInfo(name, summary, source, "network", dict(cls.presets), own | options, card)
 
 
 def _is_network(cls: Any) -> bool:
@@ -264,7 +295,7 @@ def _from_chs_info(chs_info: Sequence[Mapping[str, Any]] | None) -> dict[str, An
     found: dict[str, Any] = {"n_chans": len(ch_names), "ch_names": ch_names}
     places = [tuple(float(v) for v in ch.get("loc", ())[:3]) for ch in chs_info]
     # MNE writes zeros or NaN where it knows no position
-    if places and all(len(p) == 3 and any(p) and p == p for p in places):
+    if places and all(len(p) == 3 and any(p) and all(map(math.isfinite, p)) for p in places):
         found["ch_positions"] = tuple(places)
     return found
 

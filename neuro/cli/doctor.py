@@ -81,7 +81,7 @@ def _remedy(package: str, distribution: str, error: Exception) -> str:
     if package == "braindecode" and "torchaudio" in str(error):
         return (
             "its torchaudio does not match torch; pip install --no-deps torchaudio of the same "
-            f"release and build as torch ({first})"
+            f"release and build as torch, or a torch that has one ({first})"
         )
     return f"pip install --force-reinstall {distribution} ({first})"
 

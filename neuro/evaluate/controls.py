@@ -36,9 +36,9 @@ def reinitialised(model: "nn.Module", seed: int) -> "nn.Module":
     """The same network with weights as before any training.
 
     Networks of this package are built anew from their configuration; scales
-    measured on data (buffers outside batch normalisation) are kept, because
-    they are no learned weights and a network without them would be handicapped
-    twice. Other modules are copied and every layer that can is asked to
+    measured on data (buffers outside batch normalisation and code books) are
+    kept, because they are no learned weights and a network without them would
+    be handicapped twice. Other modules are copied and every layer that can is asked to
     `reset_parameters()`; tensors that no layer resets are shuffled.
 
     Parameters
@@ -81,9 +81,12 @@ def reinitialised(model: "nn.Module", seed: int) -> "nn.Module":
 def _keep_scales(source: "nn.Module", fresh: "nn.Module") -> None:
     from torch.nn.modules.batchnorm import _NormBase
 
+    from neuro.nn.quantise import VectorQuantiser
+
     new = dict(fresh.named_modules())
     for name, module in source.named_modules():
-        if isinstance(module, _NormBase):
+        # running means that are learned: of a norm, of a code book
+        if isinstance(module, (_NormBase, VectorQuantiser)):
             continue
         for key, value in module.named_buffers(recurse=False):
             target = getattr(new.get(name), key, None)
@@ -192,8 +195,8 @@ def pretrained(model: "nn.Module", train: "Windows", how: SelfPretrained, seed: 
     Parameters
     ----------
     model : nn.Module
-        Its own loss is minimised, in its stage "pretrain" if it has one; it is
-        not changed.
+        Its own loss is minimised, in its stage "pretrain" if it has one (and no
+        stage "tokenizer" before it); it is not changed.
     train : Windows
         Training part of a fold; targets are not used.
     how : SelfPretrained
@@ -214,7 +217,9 @@ def pretrained(model: "nn.Module", train: "Windows", how: SelfPretrained, seed: 
 
     need_loss(model)
     stages = getattr(model, "stages", None)
-    stage = "pretrain" if callable(stages) and "pretrain" in stages() else None
+    found = stages() if callable(stages) else {}
+    # behind a tokenizer the stage alone would learn from untrained tokens
+    stage = "pretrain" if "pretrain" in found and "tokenizer" not in found else None
     fresh = reinitialised(model, seed)
     with _TRAINING, tempfile.TemporaryDirectory() as folder:
         fit(

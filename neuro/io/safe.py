@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from neuro.errors import ConfigError, FileError, did_you_mean
 from neuro.io._archives import extract_members
 from neuro.io._arrays import load_npy, load_npz, read_tensors, save_npy, save_npz, write_tensors
+from neuro.io._checkpoints import read_checkpoint
 from neuro.io._files import (
     DEFAULT,
     TRUSTED,
@@ -53,6 +54,7 @@ __all__ = [
     "load_yaml",
     "open_hdf5",
     "probe",
+    "read_checkpoint",
     "read_json",
     "read_tensors",
     "save_npy",
