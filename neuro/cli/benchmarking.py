@@ -19,6 +19,7 @@ def run_benchmark(
     steps: int,
     seeds: int,
     seed: int,
+    minutes: float | None,
     root: Path | None,
     download: bool,
     jobs: int,
@@ -37,6 +38,7 @@ def run_benchmark(
         steps=steps,
         seeds=seeds,
         seed=seed,
+        minutes=minutes,
         root=root,
         download=download,
         n_jobs=jobs,
@@ -63,6 +65,8 @@ def run_benchmark(
         ]
         for e in done.lines()
     ]
+    for name, reasons in done.not_run.items():
+        rows += [[name, "", "", model, why, "", ""] for model, why in reasons.items()]
     table(f"Suite {suite}", columns, rows)
     for name, why in done.skipped.items():
         console.print(clean(f"skipped {name}: {why}"), soft_wrap=True)

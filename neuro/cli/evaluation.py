@@ -2,9 +2,9 @@
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from neuro import models
 from neuro.cli._show import clean, console, show_json
@@ -60,7 +60,7 @@ class _Adapted(_Strict):
 class _Training(_Strict):
     train: str
     preset: str = "default"
-    steps: int = Field(default=300, ge=1)
+    steps: int = Field(default=300, ge=0)
     batch_size: int = Field(default=64, ge=1)
     lr: float = Field(default=1e-3, gt=0)
     seed: int = 0
@@ -75,6 +75,13 @@ class _FineTuning(_Strict):
     rank: int = Field(default=4, ge=1)
 
 
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+_Share = Annotated[float, Field(gt=0, le=1)]
+
+
 class EvaluationConfig(_Strict):
     """What the YAML file may say.
 
@@ -85,25 +92,28 @@ class EvaluationConfig(_Strict):
     window : mapping
         stream, length_s, step_s, bin_s, align, offset_s, label, classes: as
         in :func:`neuro.data.windows`. A label may also be the mean of another
-        stream over the window: a mapping with stream and circular (an angle).
+        stream over the window, or its spike counts: a mapping with stream and
+        circular (an angle).
     split : mapping
         by, n or test, gap_s, seed: as in :class:`neuro.evaluate.Split`.
     models : mapping
         Name in the table -> folder of a run or of a saved model (relative to
         the YAML file); a mapping with folder and fresh: its weights on these
         channels (:func:`neuro.models.adapt`); or one with train (a registered
-        model), preset,
-        steps, batch_size, lr, seed, config: trained without labels on the
-        training part of every fold.
+        model), preset, steps, batch_size, lr, seed, config: trained without
+        labels on the training part of every fold. With steps 0 its weights stay
+        random: for networks that learn from labels alone, such as
+        ``braindecode/EEGNet``, with a probe that fine-tunes them.
     task : str, optional
-        classification, multilabel, regression, circular or retrieval.
+        classification, multilabel, regression, circular, counts or retrieval.
     probe : str or mapping
         As in :func:`neuro.evaluate.evaluate`; or a mapping with mode (full,
         head, lora), steps, batch_size, lr, rank: the network is fine-tuned.
     controls : list of str
         As there: random_weights, shuffled_labels, global_signal_removed, ….
-    labels : float
-        Share of the training units whose labels are used.
+    labels : float or list of float
+        Share of the training units whose labels are used; several give the
+        label-efficiency curve in the report, and its largest share the table.
     seeds : int
         Repetitions of the probe.
     defects : {"refuse", "report"}
@@ -132,7 +142,7 @@ class EvaluationConfig(_Strict):
     task: Kind | None = None
     probe: str | _FineTuning = "auto"
     controls: list[str] = ["random_weights", "shuffled_labels"]
-    labels: float = Field(default=1.0, gt=0, le=1)
+    labels: Annotated[list[_Share], BeforeValidator(_listed), Field(min_length=1)] = [1.0]
     defects: Literal["refuse", "report"] = "refuse"
     allow_leakage: bool = False
     seeds: int = Field(default=5, ge=1)
@@ -192,7 +202,7 @@ def evaluate_config(path: Path, out: Path, as_json: bool) -> None:
         Print JSON.
     """
     from neuro.datasets import audit
-    from neuro.evaluate import FineTune, Split, evaluate, figures
+    from neuro.evaluate import FineTune, Split, figures, label_curve
 
     config = load_config(path)
     split = Split(**config.split.model_dump(exclude_none=True))
@@ -202,20 +212,22 @@ def evaluate_config(path: Path, out: Path, as_json: bool) -> None:
         _refuse_defects(found)
     probe = config.probe
     contenders = {name: _contender(m, path.parent, index) for name, m in config.models.items()}
-    results = evaluate(
+    shares = sorted(set(config.labels))
+    parts = label_curve(
         contenders or None,
         index,
+        shares=shares,
+        out=out,
         split=split,
         task=config.task,
         probe=probe if isinstance(probe, str) else FineTune(**probe.model_dump()),
         controls=config.controls,
-        labels=config.labels,
         allow_leakage=config.allow_leakage,
         seeds=config.seeds,
-        out=out,
         n_jobs=config.jobs,
         simulated=any(rec.dataset.startswith("synthetic_") for rec in index.recordings),
     )
+    results = parts[-1]
     dataset = results.rows[0].dataset
     trained = {k: m for k, m in contenders.items() if not isinstance(m, TrainedInside)}
     drawn = figures(index, next(iter(trained.values()), None))
@@ -223,6 +235,7 @@ def evaluate_config(path: Path, out: Path, as_json: bool) -> None:
         out / "report.html",
         figures={dataset: drawn},
         audit={dataset: found},
+        label_curves={dataset: parts},
         measures={dataset: _measured(trained, index)},
     )
     if as_json:

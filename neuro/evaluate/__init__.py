@@ -5,6 +5,7 @@ from neuro.evaluate.controls import SelfPretrained, reinitialised
 from neuro.evaluate.finetuning import FineTune
 from neuro.evaluate.floors import (
     BandPower,
+    Circular,
     Connectivity,
     Counts,
     Flat,
@@ -30,6 +31,7 @@ __all__ = [
     "METRICS",
     "BandPower",
     "Benchmark",
+    "Circular",
     "Comparison",
     "Confounds",
     "Connectivity",

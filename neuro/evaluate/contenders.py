@@ -18,6 +18,9 @@ from neuro.evaluate.task import Task
 
 __all__ = ["contenders"]
 
+# 100 M float32 values = 400 MB
+_MOST_KEPT = 100_000_000
+
 
 def contenders(
     models: Mapping[str, Any] | None,
@@ -48,7 +51,7 @@ def contenders(
         What is predicted.
     probe : str or FineTune
         Estimator on frozen embeddings, or how networks are fine-tuned;
-        ``"auto"``: logistic for classes, else ridge.
+        ``"auto"``: logistic for classes, a Poisson GLM for counts, else ridge.
     seeds : int
         How often what is drawn is drawn.
     shuffles : int
@@ -67,7 +70,7 @@ def contenders(
     """
     if isinstance(probe, str):
         if probe == "auto":
-            probe = "logistic" if task.classified else "ridge"
+            probe = _linear(task)
         build(probe, task)  # names and kinds are checked before anything is computed
     out = [_floor(floor, seeds, redrawn) for floor in floors]
     taken = {c.name for c in out} | {"confounds"}
@@ -88,10 +91,17 @@ def contenders(
     return out
 
 
+def _linear(task: Task) -> str:
+    """The plain linear probe of a kind of task."""
+    if task.kind == "counts":
+        return "poisson_glm"
+    return "logistic" if task.classified else "ridge"
+
+
 def _floor(floor: Floor, seeds: int, redrawn: bool) -> Contender:
     # the inner folds of these are dealt by seed; so are the tangent floor's, which one
     # seed must do for: a mean of covariances a fit is dear, and the deal moves it little
-    drawn = redrawn or floor.estimator in ("ridge", "logistic")
+    drawn = redrawn or floor.estimator in ("ridge", "logistic", "poisson_glm")
     return Contender(
         floor.name,
         "floor",
@@ -105,7 +115,7 @@ def _floor(floor: Floor, seeds: int, redrawn: bool) -> Contender:
 
 def _confounds(table: Table, seeds: int) -> Contender:
     def linear(task: Task, seed: int) -> Any:
-        return build("logistic" if task.classified else "ridge", task, seed)
+        return build(_linear(task), task, seed)
 
     key = fingerprint(("confounds", table.values))
     return Contender(
@@ -207,27 +217,37 @@ def _probed(probe: str | FineTune) -> Callable[[Task, int], Any]:
 
 
 class _Network:
-    """A trained network, or the function that trains one for each fold, once."""
+    """A trained network, or the function that trains one for each fold, once.
+
+    Networks of earlier folds are kept for the controls, the latest ones up to
+    `_MOST_KEPT` values together; beyond that a fold is trained again.
+    """
 
     def __init__(self, name: str, model: Any) -> None:
         self.name, self.model = name, model
         self.per_fold = not is_module(model)
-        self._last: tuple[bytes, Any] = (b"", None)
+        self._kept: dict[bytes, Any] = {}
 
     def __call__(self, train: Windows | None) -> Any:
         if not self.per_fold:
             return self.model
         assert train is not None  # the runner passes it to per-fold contenders
         key = train.id.tobytes()
-        if self._last[0] != key:
+        if key not in self._kept:
             model = self.model(train)
             if not is_module(model):
                 raise ConfigError(
                     f"Model {self.name!r} was called with training windows and returned a "
                     f"{type(model).__name__}, not a torch module."
                 )
-            self._last = (key, model)
-        return self._last[1]
+            self._kept[key] = model
+            while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+        return self._kept[key]
+
+
+def _size(model: Any) -> int:
+    return sum(int(t.numel()) for t in model.state_dict().values())
 
 
 def _with_features(name: str, model: Any) -> tuple[Features, Any]:

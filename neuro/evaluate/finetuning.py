@@ -27,6 +27,8 @@ Mode = Literal["full", "head", "lora"]
 # learns faster than weights that already hold something.
 _LR: dict[str, float] = {"full": 3e-4, "head": 3e-3, "lora": 3e-3}
 _BATCH = 64
+# expected counts stay below e**5 = 148 times the mean; only what diverged comes near
+_MOST_LOG = 5.0
 # one training at a time: torch has one stream of random numbers for all threads
 _LOCK = threading.Lock()
 
@@ -188,6 +190,9 @@ class FineTuned:
             phase = np.asarray(y) * 2 * np.pi / self.task.period
             return np.stack([np.cos(phase), np.sin(phase)], axis=1).astype(np.float32)
         flat = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        if self.task.kind == "counts":  # the head says the logarithm of count over mean count
+            self._mean = np.maximum(flat.mean(0), 0.5 / len(flat))
+            return np.asarray(flat.astype(np.float32))
         sd = flat.std(0)
         self._mean, self._sd = flat.mean(0), np.where(sd > 0, sd, 1.0)
         return np.asarray(((flat - self._mean) / self._sd).astype(np.float32))
@@ -197,13 +202,17 @@ class FineTuned:
         return self.task.n_classes if self.task.kind == "classification" else int(np.prod(shape))
 
     def loss(self, said: "Tensor", target: "Tensor") -> "Tensor":
-        """Cross-entropy of classes or labels, squared error of numbers."""
+        """Cross-entropy of classes or labels, squared error of numbers, Poisson of counts."""
+        import torch
         from torch.nn import functional as F
 
         if self.task.kind == "classification":
             return F.cross_entropy(said, target.long())
         if self.task.kind == "multilabel":
             return F.binary_cross_entropy_with_logits(said, target)
+        if self.task.kind == "counts":
+            mean = torch.as_tensor(self._mean, dtype=said.dtype, device=said.device)
+            return F.poisson_nll_loss(said + mean.log(), target)
         return F.mse_loss(said, target)
 
     # ---- predictions -----------------------------------------------------------
@@ -227,7 +236,7 @@ class FineTuned:
         return self._said(x)
 
     def predict(self, x: FloatArray) -> AnyArray:
-        """Class, labels, values or angle of each window."""
+        """Class, labels, values, angle or expected counts of each window."""
         said = self._said(x)
         if self.task.kind == "classification":
             return np.asarray(said.argmax(1))
@@ -237,6 +246,8 @@ class FineTuned:
             return self.task.wrapped(
                 np.arctan2(said[:, 1], said[:, 0]) * self.task.period / (2 * np.pi)
             )
+        if self.task.kind == "counts":
+            return np.asarray(np.exp(np.minimum(said, _MOST_LOG)) * self._mean)
         return np.asarray(said * self._sd + self._mean)
 
 

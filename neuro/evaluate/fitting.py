@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from neuro.errors import ConfigError, DataError, did_you_mean
+from neuro.evaluate.counts import MeanRate, PoissonGLM
 from neuro.evaluate.probes import (
     LogisticProbe,
     NeighboursProbe,
@@ -21,8 +22,11 @@ __all__ = ["ESTIMATORS", "OnCircle", "PerLabel", "build", "fit_predict"]
 
 ESTIMATORS = (
     "lda", "logistic", "ridge", "tangent", "knn", "attentive", "nearest", "constant", "poisson",
+    "poisson_glm",
 )  # fmt: skip
-# which serve classes only (True), or values only (False)
+# which say expected counts, never below 0
+_OF_COUNTS = ("poisson_glm", "tangent", "constant")
+# of the others, which serve classes only (True), or values only (False)
 _SERVES = {"lda": True, "logistic": True, "ridge": False}
 _SEARCH_FOLDS = 4
 
@@ -137,8 +141,9 @@ def build(kind: str, task: Task, seed: int = 0) -> Any:
     ----------
     kind : str
         ``"lda"``, ``"logistic"``, ``"ridge"``, ``"tangent"``, ``"knn"``,
-        ``"attentive"`` (reads tokens), ``"nearest"``, ``"constant"`` or
-        ``"poisson"``.
+        ``"attentive"`` (reads tokens), ``"nearest"``, ``"constant"``,
+        ``"poisson"`` (decodes from counts) or ``"poisson_glm"`` (predicts
+        counts).
     task : Task
         What it is to predict.
     seed : int
@@ -156,10 +161,9 @@ def build(kind: str, task: Task, seed: int = 0) -> Any:
     """
     if kind not in ESTIMATORS:
         raise ConfigError(f"No estimator {kind!r}. {did_you_mean(kind, ESTIMATORS)}")
-    if _SERVES.get(kind, task.classified) != task.classified:
-        raise ConfigError(
-            f"{kind!r} does not serve {task.kind}; use {'lda' if task.classified else 'ridge'!r}."
-        )
+    if not _serves(kind, task):
+        use = "lda" if task.classified else "poisson_glm" if task.kind == "counts" else "ridge"
+        raise ConfigError(f"{kind!r} does not serve {task.kind}; use {use!r}.")
     if kind == "poisson":
         return PoissonDecoder(task)
     if task.kind == "multilabel":
@@ -167,6 +171,12 @@ def build(kind: str, task: Task, seed: int = 0) -> Any:
         return PerLabel(lambda: _plain(kind, one, seed), task.n_classes)
     plain = _plain(kind, task, seed)
     return OnCircle(plain, task.period) if task.kind == "circular" else plain
+
+
+def _serves(kind: str, task: Task) -> bool:
+    if task.kind == "counts":
+        return kind in _OF_COUNTS
+    return kind != "poisson_glm" and _SERVES.get(kind, task.classified) == task.classified
 
 
 def _plain(kind: str, task: Task, seed: int) -> Any:
@@ -178,14 +188,19 @@ def _plain(kind: str, task: Task, seed: int) -> Any:
         return ShrinkageLDA()
     if kind == "ridge":
         return RidgeProbe(seed)
+    if kind == "poisson_glm":
+        return PoissonGLM(seed)
     if kind == "tangent":
-        return Tangent(_plain("logistic" if n_classes else "ridge", task, seed))
+        linear = "poisson_glm" if task.kind == "counts" else "logistic" if n_classes else "ridge"
+        return Tangent(_plain(linear, task, seed))
     if kind == "knn":
         return NeighboursProbe(n_classes, seed)
     if kind == "attentive":
         from neuro.evaluate.attentive import AttentiveProbe
 
         return AttentiveProbe(n_classes, seed)
+    if kind == "constant" and task.kind == "counts":
+        return MeanRate()
     return _nearest(bool(n_classes)) if kind == "nearest" else _constant(bool(n_classes))
 
 
@@ -305,6 +320,11 @@ def _checked_values(label: AnyArray, task: Task, n: int, name: str) -> FloatArra
     if value.shape != want or not np.isfinite(value).all():
         raise DataError(
             f"{name}: predictions have shape {value.shape} for {want}, or are not finite."
+        )
+    if task.kind == "counts" and (value < 0).any():
+        raise DataError(
+            f"{name}: {int((value < 0).sum())} expected counts are below 0. Predict them through a "
+            "log link (a Poisson GLM), or a softplus."
         )
     return task.wrapped(value) if task.kind == "circular" else value
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BandPower",
+    "Circular",
     "Connectivity",
     "Counts",
     "Flat",
@@ -36,7 +37,9 @@ __all__ = [
     "get_floor",
 ]
 
-Estimator = Literal["lda", "logistic", "ridge", "tangent", "nearest", "constant", "poisson"]
+Estimator = Literal[
+    "lda", "logistic", "ridge", "tangent", "nearest", "constant", "poisson", "poisson_glm"
+]
 
 Features = Callable[["Batch"], FloatArray]
 BANDS = tuple(NAMED_BANDS.values())
@@ -48,6 +51,8 @@ _N_BINS = 10
 _ELECTRIC = ("eeg", "meg", "ieeg", "lfp")
 # s; bins in which lagged power is measured, about the TR of fMRI. Our choice.
 _LAG_S = 2.0
+# length of the circle in the units that angles are given in
+_CIRCLE = {"rad": 2 * np.pi, "deg": 360.0}
 # channels; beyond this a window's covariance has more entries than the floor is worth
 _WIDEST = 200
 
@@ -87,6 +92,43 @@ class Counts:
         """Features of each window of a batch."""
         x, valid = _arrays(batch)
         return np.asarray((x * valid).sum(2))
+
+
+@dataclass(frozen=True)
+class Circular:
+    """Cosines and sines of an angle, averaged over the window: (n, channel * 2 * harmonics).
+
+    With a Poisson GLM these give the tuning curve of a head-direction or
+    place-on-a-ring unit.
+
+    Parameters
+    ----------
+    period : float
+        Length of the circle in the stream's unit.
+    n_harmonics : int
+        Cosines and sines of 1 to this many times the angle; our default. The
+        penalty decides how many are used.
+
+    Examples
+    --------
+    >>> from neuro.data import Axis, Recording, Regular, windows
+    >>> angle = Regular(np.full((1, 20), np.pi), 10, "rad", Axis(["angle"], "angle"), "behaviour")
+    >>> w = windows(Recording({"angle": angle}), stream="angle", length_s=1)
+    >>> (np.abs(Circular(n_harmonics=2)(w.batch([0]))) > 0.5).tolist()  # two cosines, two sines
+    [[True, True, False, False]]
+    """
+
+    period: float = 2 * np.pi
+    n_harmonics: int = 6
+
+    def __call__(self, batch: "Batch") -> FloatArray:
+        """Features of each window of a batch."""
+        x, valid = _arrays(batch)
+        times = np.arange(1, self.n_harmonics + 1) * 2 * np.pi / self.period
+        phase = x[:, :, None, :] * times[:, None]
+        waves = np.stack([np.cos(phase), np.sin(phase)], axis=2) * valid[:, :, None, None, :]
+        n = np.maximum(valid.sum(2), 1)[:, :, None, None]
+        return np.asarray((waves.sum(4) / n).reshape(len(x), -1))
 
 
 @dataclass(frozen=True)
@@ -225,8 +267,9 @@ class Floor:
         Learns nothing.
     estimator : str
         ``"lda"`` (shrinkage), ``"logistic"``, ``"ridge"``, ``"tangent"``
-        (logistic or ridge around the mean covariance; takes Covariance
-        features), ``"nearest"``, ``"constant"``, ``"poisson"``.
+        (the linear estimator around the mean covariance; takes Covariance
+        features), ``"nearest"``, ``"constant"``, ``"poisson"`` (decodes from
+        counts), ``"poisson_glm"`` (predicts counts).
 
     Examples
     --------
@@ -252,6 +295,13 @@ class Floor:
 def floors_for(windows: Windows, task: Task, *, bin_s: float | None = None) -> list[Floor]:
     """Floors that apply to a modality and a task.
 
+    Decoding from spikes is held against linear decoding of rates and Poisson
+    naive Bayes, the inversion of a GLM. Predicting counts is held against
+    Poisson GLMs on what the windows hold (an angle's harmonics, the units' own
+    past, plain features of other signals) and against each unit's mean rate;
+    the nearest window is no floor there, because the one zero it may have seen
+    makes a spike impossible.
+
     Parameters
     ----------
     windows : Windows
@@ -275,7 +325,7 @@ def floors_for(windows: Windows, task: Task, *, bin_s: float | None = None) -> l
     >>> [f.name for f in floors_for(w, Task("classification", classes=("a", "b")))]
     ['band_power', 'tangent_covariance', 'time_bins', 'nearest', 'constant']
     """
-    linear: Estimator = "lda" if task.classified else "ridge"
+    linear = _linear(task)
     bin_s = bin_s or windows.n_times / windows.sfreq / _N_BINS
     binned = Floor("time_bins", TimeBins(bin_s), linear)
     if windows.modality == "spikes":
@@ -284,17 +334,28 @@ def floors_for(windows: Windows, task: Task, *, bin_s: float | None = None) -> l
             out.append(Floor("naive_bayes_poisson", Counts(), "poisson"))
     elif windows.modality in _ELECTRIC:
         out, near = _electric(windows, task, linear, binned), binned.features
+    elif windows.unit in _CIRCLE:
+        near = Circular(_CIRCLE[windows.unit])
+        out = [Floor("harmonics", near, linear)]
     else:
         out, near = [Floor("mean", Mean(), linear)], Mean()
         if windows.n_times >= 10 and len(windows.ch_names) >= 3:
-            flat: Estimator = "logistic" if task.classified else "ridge"
+            flat: Estimator = "logistic" if task.classified else linear
             out.append(Floor("connectivity", Connectivity(), flat))
             out += _tangent("tangent_connectivity", windows)
-    if windows.modality not in _ELECTRIC and windows.n_times >= 2:
+    angle = windows.modality != "spikes" and windows.unit in _CIRCLE
+    if windows.modality not in _ELECTRIC and windows.n_times >= 2 and not angle:
         out.append(binned)  # when it happens in a window is as plain a feature as how much
-    out.append(Floor("nearest", near, "nearest"))
+    if task.kind != "counts":
+        out.append(Floor("nearest", near, "nearest"))
     out.append(Floor("constant", Mean(), "constant"))
     return out
+
+
+def _linear(task: Task) -> Estimator:
+    if task.kind == "counts":
+        return "poisson_glm"
+    return "lda" if task.classified else "ridge"
 
 
 def _electric(windows: Windows, task: Task, linear: Estimator, binned: Floor) -> list[Floor]:
@@ -304,7 +365,7 @@ def _electric(windows: Windows, task: Task, linear: Estimator, binned: Floor) ->
         out += _tangent("tangent_covariance", windows)
     out.append(binned)
     if not task.classified and windows.length_s >= 4 * _LAG_S:
-        out.append(Floor("lagged_band_power", LaggedBandPower(_LAG_S), "ridge"))
+        out.append(Floor("lagged_band_power", LaggedBandPower(_LAG_S), linear))
     return out
 
 
@@ -322,6 +383,7 @@ _NAMED: dict[str, Floor] = {
     "tangent_connectivity": Floor("tangent_connectivity", Covariance(correlation=True), "tangent"),
     "lagged_band_power": Floor("lagged_band_power", LaggedBandPower(_LAG_S), "ridge"),
     "mean": Floor("mean", Mean(), "lda"),
+    "harmonics": Floor("harmonics", Circular(), "lda"),
     "rates": Floor("rates", Counts(), "lda"),
     "connectivity": Floor("connectivity", Connectivity(), "logistic"),
     "naive_bayes_poisson": Floor("naive_bayes_poisson", Counts(), "poisson"),
@@ -347,10 +409,11 @@ def get_floor(
     floor = _NAMED[item]
     if item == "time_bins":
         floor = replace(floor, features=TimeBins(bin_s or windows.length_s / _N_BINS))
-    if not task.classified and floor.estimator in ("lda", "logistic"):
-        floor = replace(floor, estimator="ridge")
-    if task.classified and floor.estimator == "ridge":
-        floor = replace(floor, estimator="lda")
+    if item == "harmonics":
+        floor = replace(floor, features=Circular(_CIRCLE.get(windows.unit, 2 * np.pi)))
+    linear = _linear(task)
+    if floor.estimator == "ridge" or (floor.estimator in ("lda", "logistic") and linear != "lda"):
+        floor = replace(floor, estimator=linear)
     return floor
 
 

@@ -1,4 +1,15 @@
-"""Independent units of a test part, and bootstrap intervals over them."""
+"""Independent units of a test part, and bootstrap intervals over them.
+
+What the bootstrap cannot know is that the folds of a cross-validation share
+training data: what one fold is tested on, another learned from. Without any
+signal the scores of a decoder then vary by 1.2 to 1.4 times as much as
+independent windows would (on two classes of 80 or 400 windows in 4 folds:
+neighbours 1.25 and 1.27, LDA 1.31 and 1.40), and the 95 % interval covers
+chance in 0.84 to 0.90 of data sets; with one held-out part in 0.93 to 0.96
+(measured, 250 to 400 data sets each, standard error 0.01 to 0.02). No
+estimate of that variance is unbiased (Bengio & Grandvalet 2004); reports of
+cross-validated runs say so beside their intervals.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

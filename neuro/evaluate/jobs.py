@@ -10,6 +10,7 @@ import numpy as np
 
 from neuro.data import Windows
 from neuro.errors import NeuroError
+from neuro.evaluate.counts import own_likelihood
 from neuro.evaluate.finetuning import Rows
 from neuro.evaluate.fitting import fit_predict
 from neuro.evaluate.retrieval import ranked
@@ -76,6 +77,9 @@ class Job:
                 notes = _notes(said, self.task)
                 if self.task.kind == "retrieval":
                     said = ranked(self.task, said, self.y[self.test], self.train_y)
+                if self.task.kind == "counts":
+                    x, y = self.features[self.test], self.y[self.test]
+                    said = own_likelihood(estimator, self.task, said, x, y, name)
             except NeuroError:
                 raise
             except Exception as error:
@@ -92,7 +96,7 @@ def _notes(said: Predicted, task: Task) -> tuple[str, ...]:
     flat = said.label.reshape(len(said), -1)
     same = np.ptp(flat, axis=0) == 0
     # one target of several that never varies is worth a note; of a vector all must
-    constant = same.all() if task.kind == "retrieval" else same.any()
+    constant = same.all() if task.kind in ("retrieval", "counts") else same.any()
     return ("constant prediction",) if len(said) > 1 and constant else ()
 
 
@@ -131,8 +135,9 @@ def from_file(path: Path, key: str, line: Contender, fold: int, seed: int, y: An
         notes = tuple(str(n) for n in found["notes"])
     except (KeyError, TypeError, ValueError):
         return None
+    widths = (1, task.n_outputs) if task.kind == "counts" else (task.n_classes,)
     if label.shape != task.said_shape(y[test]) or (
-        score is not None and score.shape != (len(test), task.n_classes)
+        score is not None and score.shape not in [(len(test), width) for width in widths]
     ):
         return None
     return Record(line.name, line.kind, line.control, fold, seed, Predicted(label, score), notes)

@@ -14,6 +14,7 @@ import numpy as np
 from neuro.errors import ConfigError, DataError, did_you_mean
 from neuro.evaluate.metrics_special import (
     bits_per_spike,
+    deviance_explained,
     entropy,
     log_loss,
     mean_error,
@@ -22,6 +23,7 @@ from neuro.evaluate.metrics_special import (
     per_label,
     positive_share,
     prepare_bits_per_spike,
+    prepare_deviance_explained,
     prepare_label_balanced_accuracy,
     prepare_label_f1,
     prepare_log_loss,
@@ -53,6 +55,7 @@ _STANDARD: dict[str, list[str]] = {
     "regression": ["r", "r2", "mae"],
     "circular": ["median_angular_error", "mean_angular_error"],
     "retrieval": ["top5", "top1", "mean_rank"],
+    "counts": ["bits_per_spike", "deviance_explained"],
 }
 
 
@@ -303,7 +306,7 @@ def _r(
     return np.asarray(np.where(constant, 0.0, r).mean(1))
 
 
-def _r2(
+def _unexplained(
     n: FloatArray,
     y: FloatArray,
     p: FloatArray,
@@ -313,10 +316,20 @@ def _r2(
     _: FloatArray,
     scale: tuple[FloatArray, FloatArray],
 ) -> FloatArray:
+    """Squared error over variance, (draws, targets); NaN where a target does not vary."""
     total = yy - y**2 / np.maximum(n, 1e-12)
     with np.errstate(invalid="ignore", divide="ignore"):
-        r2 = 1 - (yy - 2 * yp + pp) / total
-    return np.asarray(np.where(total > 1e-12 * scale[0] ** 2, r2, np.nan).mean(1))
+        share = (yy - 2 * yp + pp) / total
+    return np.asarray(np.where(total > 1e-12 * scale[0] ** 2, share, np.nan))
+
+
+def _r2(n: FloatArray, *rest: Any) -> FloatArray:
+    return np.asarray((1 - _unexplained(n, *rest)).mean(1))
+
+
+def _bits(n: FloatArray, *rest: Any) -> FloatArray:
+    # an error of nothing would be infinitely many bits: at most 20
+    return np.asarray((-0.5 * np.log2(np.maximum(_unexplained(n, *rest), 2.0**-40))).mean(1))
 
 
 def _mae(n: FloatArray, *rest: Any) -> FloatArray:
@@ -347,6 +360,14 @@ def _sk_r2(y: AnyArray, said: Predicted, task: Task) -> float:
             "a split that keeps several values together."
         )
     return float(r2_score(a, p))
+
+
+def _gaussian_bits(y: AnyArray, said: Predicted, task: Task) -> float:
+    from sklearn.metrics import r2_score
+
+    _sk_r2(y, said, task)  # says what is wrong where a target does not vary
+    r2 = r2_score(*_columns(y, said), multioutput="raw_values")
+    return float(np.mean(-0.5 * np.log2(np.maximum(1 - r2, 2.0**-40))))
 
 
 def _sk_mae(y: AnyArray, said: Predicted, task: Task) -> float:
@@ -407,8 +428,12 @@ METRICS: dict[str, Metric] = {
             prepare_log_loss, (0, _INF), "log loss (nats)",
         ),
         Metric(
-            "bits_per_spike", "regression", True, False, _zero, bits_per_spike,
+            "bits_per_spike", "counts", True, False, _zero, bits_per_spike,
             prepare_bits_per_spike, (-_INF, _INF), "bits per spike",
+        ),
+        Metric(
+            "deviance_explained", "counts", True, False, _zero, deviance_explained,
+            prepare_deviance_explained, (-_INF, 1), "share of the deviance explained",
         ),
         Metric(
             "r", "regression", True, False, _zero, _value_r,
@@ -417,6 +442,10 @@ METRICS: dict[str, Metric] = {
         Metric(
             "r2", "regression", True, False, _zero, _sk_r2,
             _from_moments(_r2), (-_INF, 1), "R²",
+        ),
+        Metric(
+            "bits_per_value", "regression", True, False, _zero, _gaussian_bits,
+            _from_moments(_bits), (-_INF, _INF), "bits per value (Gaussian)",
         ),
         Metric(
             "mae", "regression", False, True, _unknown, _sk_mae,

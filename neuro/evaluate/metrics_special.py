@@ -13,9 +13,17 @@ Values come from scikit-learn where it has them; the rest is defined here:
   labels' mean frequency. `label_f1` has no one chance level.
 - `log_loss`: mean of -ln of the probability given to the right class (not
   below 1e-15); chance is the entropy of the classes' frequencies.
-- `bits_per_spike`: Poisson log likelihood of the predicted counts less that of
-  each target's own mean, over the number of spikes and ln 2, mean over
-  targets; chance 0. Predicted counts below 1e-9 are taken as 1e-9.
+- `bits_per_spike`: log likelihood of the counts less that of each target's own
+  mean in the test part, over the number of spikes and ln 2, all targets put
+  together; chance 0. Poisson with the predicted counts (below 1e-9 taken as
+  1e-9), unless the decoder gives its own likelihood.
+- `deviance_explained`: the same gain over what a perfect prediction of every
+  count would gain (1 - deviance / null deviance); chance 0, at most 1.
+- `bits_per_value`: half of log2(variance / mean squared error), mean over
+  targets: how much longer a Gaussian code of the mean alone is, each with its
+  best variance in the test part. Likelihood of continuous values and of next
+  steps; a function of R² and no more, because no decoder here says how sure
+  it is of a value. Chance 0.
 """
 
 from collections.abc import Callable
@@ -235,43 +243,72 @@ def entropy(y: AnyArray, task: Task) -> float:
     return float(-(share[share > 0] * np.log(share[share > 0])).sum())
 
 
-def _spike_terms(y: AnyArray, said: Predicted) -> FloatArray:
-    """Counts, log likelihood (less a constant of the counts) and 1, (3, n, n_targets)."""
+def _count_sums(y: AnyArray, said: Predicted, unit: IntArray, n_units: int) -> FloatArray:
+    """Windows, likelihood, its best value, and spikes of each target, by unit of resampling.
+
+    Likelihoods are sums over targets, less the terms that do not depend on
+    the prediction. Shape (n_units, 3 + n_targets).
+    """
     n = len(y)
     count, rate = (np.asarray(a, dtype=np.float64).reshape(n, -1) for a in (y, said.label))
     if (count < 0).any():
         raise DataError("bits_per_spike needs counts; some targets are negative.")
-    rate = np.maximum(rate, 1e-9)
-    return np.stack([count, count * np.log(rate) - rate, np.ones_like(count)])
+    if said.score is None:
+        rate = np.maximum(rate, 1e-9)
+        got = (count * np.log(rate) - rate).sum(1)
+    else:
+        from scipy.special import gammaln
+
+        got = said.score.sum(1) + gammaln(count + 1).sum(1)
+    best = (count * np.log(np.maximum(count, 1e-300)) - count).sum(1)
+    out = np.zeros((n_units, 3 + count.shape[1]))
+    np.add.at(out, unit, np.column_stack([np.ones(n), got, best, count]))
+    return out
 
 
-def _bits(spikes: FloatArray, likelihood: FloatArray, n: FloatArray) -> FloatArray:
-    mean = spikes / np.maximum(n, 1e-12)
-    null = spikes * np.log(np.maximum(mean, 1e-300)) - spikes
+def _likelihoods(sums: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Likelihood, its best value, that of the means, and spikes, each (draws,)."""
+    n, spikes = np.maximum(sums[:, :1], 1e-12), sums[:, 3:]
+    null = (spikes * np.log(np.maximum(spikes / n, 1e-300)) - spikes).sum(1)
+    return sums[:, 1], sums[:, 2], null, spikes.sum(1)
+
+
+def _bits(sums: FloatArray) -> FloatArray:
+    got, _, null, spikes = _likelihoods(sums)
     with np.errstate(invalid="ignore", divide="ignore"):
-        bits = (likelihood - null) / spikes / np.log(2)
-    return np.asarray(np.where(spikes > 0, bits, np.nan).mean(-1))
+        return np.asarray(np.where(spikes > 0, (got - null) / spikes / np.log(2), np.nan))
 
 
-def bits_per_spike(y: AnyArray, said: Predicted, task: Task) -> float:
-    """Information about spikes beyond their mean rate."""
-    sums = _spike_terms(y, said).sum(1)
-    if (sums[0] <= 0).any():
-        raise DataError("bits_per_spike is not defined: a target has no spike in this test part.")
-    return float(_bits(*sums))
+def _explained(sums: FloatArray) -> FloatArray:
+    got, best, null, _ = _likelihoods(sums)
+    room = best - null
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(room > 1e-9, (got - null) / room, np.nan))
 
 
-def prepare_bits_per_spike(
-    y: AnyArray, said: Predicted, task: Task, unit: IntArray, n_units: int
-) -> Resampled:
-    """As a function of how often each unit was drawn."""
-    terms = _spike_terms(y, said)
-    sums = np.zeros((n_units, 3, terms.shape[2]))
-    np.add.at(sums, unit, terms.transpose(1, 0, 2))
-    flat = sums.reshape(n_units, -1)
-    return lambda counts: _bits(
-        *(counts @ flat).reshape(len(counts), *sums.shape[1:]).swapaxes(0, 1)
-    )
+def _of_counts(rate: Callable[[FloatArray], FloatArray], name: str) -> tuple[Value, Prepare]:
+    """A metric of summed likelihoods: its value, and the same under resampling."""
+
+    def value(y: AnyArray, said: Predicted, task: Task) -> float:
+        found = float(rate(_count_sums(y, said, np.zeros(len(y), np.int64), 1))[0])
+        if not np.isfinite(found):
+            raise DataError(
+                f"{name} is not defined: the counts of this test part are all the same. Use fewer "
+                "folds, or leave out units that never fire."
+            )
+        return found
+
+    def prepare(
+        y: AnyArray, said: Predicted, task: Task, unit: IntArray, n_units: int
+    ) -> Resampled:
+        sums = _count_sums(y, said, unit, n_units)
+        return lambda counts: rate(counts @ sums)
+
+    return value, prepare
+
+
+bits_per_spike, prepare_bits_per_spike = _of_counts(_bits, "bits_per_spike")
+deviance_explained, prepare_deviance_explained = _of_counts(_explained, "deviance_explained")
 
 
 # ---- angles -------------------------------------------------------------------

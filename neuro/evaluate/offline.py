@@ -4,27 +4,37 @@ One table serves the demo, the benchmark suite and the tests, so that a score
 quoted anywhere comes from the same windows and the same split.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from neuro.data import Events, InputContract, Irregular, Recording, Regular, Windows, windows
 from neuro.errors import ConfigError, DataError, did_you_mean
+from neuro.evaluate.floors import Flat, Floor
+from neuro.evaluate.forecasting import NextSample
 from neuro.evaluate.splitting import Split
 from neuro.evaluate.task import Kind
+from neuro.typing import FloatArray
 
 __all__ = ["OFFLINE", "SIMULATED", "OfflineTask", "StreamTarget", "offline_task"]
 
 
 @dataclass(frozen=True)
 class StreamTarget:
-    """Label of a window: the mean of another stream over it.
+    """Label of a window: the mean of another stream over it, or its spike counts.
+
+    Of a sampled stream the mean of the first row. Of spike times the number
+    of spikes of every unit, (n_units,), for ``task="counts"``: the window's
+    own stream (behaviour, a stimulus, other units) is what predicts them. To
+    predict counts from the units' own past, bin them and use
+    :func:`neuro.data.pair` with both streams the same.
 
     Parameters
     ----------
     stream : str
-        The stream; its first row is used.
+        The stream.
     circular : bool
         Mean direction of an angle in radians, in (-pi, pi].
 
@@ -36,13 +46,20 @@ class StreamTarget:
     >>> rec = Recording({"angle": a})
     >>> round(StreamTarget("angle", circular=True)(rec, 1.0, 2.0), 4)
     -0.0832
+    >>> spikes = Irregular([0.5, 0.6, 1.5], [0, 1, 1], Axis(["u0", "u1"], "unit"), [(0, 3)])
+    >>> StreamTarget("spikes")(Recording({"spikes": spikes}), 0.0, 1.0).tolist()
+    [1.0, 1.0]
     """
 
     stream: str
     circular: bool = False
 
-    def __call__(self, recording: Recording, start_s: float, stop_s: float) -> float:
-        """Mean over [start_s, stop_s) of session time; NaN if that is not all covered."""
+    def __call__(self, recording: Recording, start_s: float, stop_s: float) -> float | FloatArray:
+        """Mean or counts over [start_s, stop_s) of session time; NaN if not all covered."""
+        stream = recording.stream(self.stream)
+        if isinstance(stream, Irregular):
+            clock = recording.clock(self.stream)
+            return _counts(stream, *(float(clock.to_stream(t)) for t in (start_s, stop_s)))
         signal, clock = recording.regular(self.stream), recording.clock(self.stream)
         a, b = (signal.index(float(clock.to_stream(t))) for t in (start_s, stop_s))
         if a < 0 or b > signal.n_times or b <= a:
@@ -56,24 +73,41 @@ class StreamTarget:
         return float(x.mean())
 
 
+def _counts(spikes: Irregular, start_s: float, stop_s: float) -> FloatArray:
+    """Spikes of every unit in [start_s, stop_s); NaN where they could not all be seen."""
+    # a thousandth of a millisecond is rounding between clocks
+    seen = (spikes.support[:, 0] <= start_s + 1e-6) & (spikes.support[:, 1] >= stop_s - 1e-6)
+    if not seen.any():
+        return np.full(len(spikes.units), np.nan)
+    a, b = np.searchsorted(spikes.times_s, [start_s, stop_s])
+    return np.bincount(spikes.unit_index[a:b], minlength=len(spikes.units)).astype(np.float64)
+
+
 @dataclass(frozen=True)
 class OfflineTask:
-    """One decoding problem on one data set.
+    """One problem on one data set.
 
     Parameters
     ----------
     dataset : str
         Name of the data set.
     title : str
-        What is decoded, in words.
+        What is predicted, in words.
     cut : callable
         Recordings of the data set to labelled windows.
     split : Split
         What is held out.
-    kind : {"classification", "circular"}
+    kind : {"classification", "circular", "counts", "regression"}
         Kind of target.
     bin_s : float, optional
         Width of the time bins of the floor, in seconds.
+    floors : "auto" or tuple of str or Floor
+        As in :func:`neuro.evaluate.evaluate`.
+    configs : mapping of str to mapping
+        Registered network -> fields of its configuration on these windows,
+        where its own choice would cost more than it brings.
+    name : str
+        In the suite's table; that of the data set if omitted.
     """
 
     dataset: str
@@ -82,6 +116,12 @@ class OfflineTask:
     split: Split
     kind: Kind = "classification"
     bin_s: float | None = None
+    floors: str | tuple[str | Floor, ...] = "auto"
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.dataset)
 
 
 @dataclass(frozen=True)
@@ -151,6 +191,18 @@ def _head_angle(recordings: Sequence[Recording]) -> Windows:
     return index.select(index.labelled)
 
 
+def _spike_counts(recordings: Sequence[Recording]) -> Windows:
+    """Fifths of a second of the head's angle, with the spikes of every unit in them."""
+    index = windows(recordings, stream="head_angle", length_s=0.2, label=StreamTarget("spikes"))
+    return index.select(index.labelled)
+
+
+def _next_counts(recordings: Sequence[Recording]) -> Windows:
+    """Half a second of counts in bins of 50 ms, with the counts of the bin after it."""
+    binned = [rec.with_stream("counts", _spikes_awake(rec), "bin 0.05 s") for rec in recordings]
+    return NextSample("counts", 10, every=5)(binned)
+
+
 def _spikes_awake(rec: Recording) -> Regular:
     spikes, angle = rec.stream("spikes"), rec.regular("head_angle")
     if not isinstance(spikes, Irregular):
@@ -158,8 +210,11 @@ def _spikes_awake(rec: Recording) -> Regular:
     return spikes.slice(angle.t0_s, angle.stop_s).bin(0.05)
 
 
+# what forecasts are held against: every lag of every channel, and the mean
+_FORECASTS = (Floor("lags", Flat(), "ridge"), "constant")
+
 OFFLINE: dict[str, OfflineTask] = {
-    task.dataset: task
+    task.name: task
     for task in (
         OfflineTask(
             "scp1",
@@ -193,12 +248,23 @@ OFFLINE: dict[str, OfflineTask] = {
             bin_s=0.0625,
         ),
         OfflineTask("eyes", "eyes open or shut", _Trials(), Split("run", test="test")),
+        OfflineTask(
+            "eyes",
+            "next sample of fourteen channels of EEG",
+            NextSample("eeg", 20, every=4),
+            Split("run", test="test"),
+            kind="regression",
+            floors=_FORECASTS,
+            name="eyes_next_sample",
+        ),
         OfflineTask("gdf_mi", "left or right hand, imagined, on cue", _cued, Split("block", n=8)),
         OfflineTask(
             "pain122",
             "painful heat or the rest before it, 33 people",
             _heat_and_rest,
             Split("subject", n=5),
+            # one token a region: attention costs a fifth of that over three patches each
+            configs={"patch_mae": {"patch_times": 5}},
         ),
         OfflineTask(
             "haxby_slice",
@@ -212,6 +278,22 @@ OFFLINE: dict[str, OfflineTask] = {
             _head_angle,
             Split("time", test=0.5),
             kind="circular",
+        ),
+        OfflineTask(
+            "head_direction",
+            "spikes of 15 units, from where a mouse's head points",
+            _spike_counts,
+            Split("time", test=0.5),
+            kind="counts",
+            name="head_direction_spikes",
+        ),
+        OfflineTask(
+            "head_direction",
+            "spikes of 15 units in the next 50 ms, from their last half second",
+            _next_counts,
+            Split("time", test=0.5),
+            kind="counts",
+            name="head_direction_next_spikes",
         ),
     )
 }
@@ -230,7 +312,7 @@ def _blocks(recordings: Sequence[Recording]) -> Windows:
 # the same kinds of problem where the truth is known: made when asked for, by
 # neuro.datasets.synthetic
 SIMULATED: dict[str, OfflineTask] = {
-    task.dataset: task
+    task.name: task
     for task in (
         OfflineTask(
             "synthetic_eeg",
@@ -251,6 +333,14 @@ SIMULATED: dict[str, OfflineTask] = {
             Split("time", test=0.5),
             kind="circular",
         ),
+        OfflineTask(
+            "synthetic_spikes",
+            "spikes of simulated units, from where a head points",
+            _spike_counts,
+            Split("time", test=0.5),
+            kind="counts",
+            name="synthetic_spikes_encoded",
+        ),
     )
 }
 
@@ -261,7 +351,7 @@ def simulate(name: str, seed: int) -> list[Recording]:
     Parameters
     ----------
     name : str
-        Key of `SIMULATED`.
+        Data set of a task in `SIMULATED`.
     seed : int
         Of the simulator.
 
@@ -280,12 +370,12 @@ def simulate(name: str, seed: int) -> list[Recording]:
 
 
 def offline_task(name: str) -> OfflineTask:
-    """The decoding problem of a data set.
+    """A problem of the suite.
 
     Parameters
     ----------
     name : str
-        Name of the data set.
+        Name of the data set, or of a second problem on it.
 
     Returns
     -------

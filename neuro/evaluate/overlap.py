@@ -110,6 +110,7 @@ def refuse_overlap(
     certain = level != "time" or by == "time"
     found: list[str] = []
     for name, model in models.items():
+        found += _elsewhere(name, model)
         for k, fold in enumerate(plan.folds):
             shared = training_overlap(model, plan.windows, fold.test)[level]
             if not shared:
@@ -125,3 +126,16 @@ def refuse_overlap(
             found.append(f"{name!r} {verb} trained on {text}")
             break
     return found
+
+
+def _elsewhere(name: str, model: Any) -> list[str]:
+    """A caution for weights that others trained: nobody listed their subjects."""
+    provenance = getattr(model, "provenance", None)
+    source = provenance.get("reference") if isinstance(provenance, Mapping) else None
+    if not isinstance(source, Mapping):
+        return []
+    corpora = ", ".join(map(str, source.get("corpora") or ())) or "data that are not named"
+    return [
+        f"{name!r} has published weights, trained on {corpora}: whether the tested people were "
+        "among them cannot be checked here."
+    ]

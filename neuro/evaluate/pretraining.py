@@ -23,7 +23,9 @@ class TrainedInside:
     model, preset : str
         Registered model and its preset.
     steps, batch_size : int
-        Of :func:`neuro.train.fit`.
+        Of :func:`neuro.train.fit`. With 0 steps the weights stay as they are
+        drawn, and only scales are learned: for networks that learn from labels
+        alone, with ``probe=FineTune("full")``.
     lr : float
         Peak learning rate.
     seed : int
@@ -56,6 +58,9 @@ class TrainedInside:
         from neuro.train import fit
 
         model = self.create(train)
+        if not self.steps:
+            model.prepare(train, self.seed)
+            return model
         with tempfile.TemporaryDirectory(prefix="neuro-fold-") as folder:
             fit(
                 model,

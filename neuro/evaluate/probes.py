@@ -233,6 +233,8 @@ class NeighboursProbe:
     How many are asked is chosen on folds inside the training part. A vote
     weighs one over its class's frequency there: otherwise the larger class
     wins, which in cross-validation is the smaller one of the test part.
+    Intervals of cross-validated scores are somewhat too narrow, for these as
+    for other probes; see :mod:`neuro.evaluate.intervals` for by how much.
 
     Parameters
     ----------
@@ -310,7 +312,8 @@ class PoissonDecoder:
 
     The rates are those of a Poisson GLM of each unit on the state as a
     category (smoothed, for an angle); decoding inverts it by Bayes' rule with
-    the states' frequencies as prior.
+    the states' frequencies as prior. The GLM itself, which predicts counts
+    from a signal, is :class:`neuro.evaluate.counts.PoissonGLM`.
 
     For angles the circle is cut into bins; rates and occupancy are smoothed
     along it; the answer is the middle of the most likely bin.

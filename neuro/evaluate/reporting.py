@@ -17,9 +17,9 @@ from neuro.typing import PathLike
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from neuro.evaluate.measures import ModelMeasures
+    from neuro.evaluate.measures import FeatureShare, ModelMeasures
 
-__all__ = ["report"]
+__all__ = ["embedded", "report", "verdicts"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -148,9 +148,9 @@ def _section(
         "verdicts": verdicts(results),
         "primary": _words(primary),
         "tables": [_table(results, m) for m in [primary, *(m for m in metrics if m != primary)]],
-        "scores": _image(drawn[f"Scores on {name}"], f"Scores on {name}"),
-        "narrow": _image(_narrowed(drawn.pop(f"Scores on {name}")), "")["source"],
-        "figures": [_image(figure, text) for text, figure in drawn.items()],
+        "scores": embedded(drawn[f"Scores on {name}"], f"Scores on {name}"),
+        "narrow": embedded(_narrowed(drawn.pop(f"Scores on {name}")), "")["source"],
+        "figures": [embedded(figure, text) for text, figure in drawn.items()],
         "confusion": _confusions(results),
         "audit": _findings(audit[name]) if name in audit else None,
         "cautions": [_sentence(str(c)) for c in meta.get("cautions", [])],
@@ -379,7 +379,7 @@ def _skill(results: Results, parts: Sequence[Results]) -> list[dict[str, str]]:
     drawn = curve_figures(results.meta.get("curves", {}), [label for label in shown if label])
     if len(parts) > 1:
         drawn["Learning curve: score for fewer labels"] = label_figure(parts)
-    return [_image(figure, f"{text} on {name}") for text, figure in drawn.items()]
+    return [embedded(figure, f"{text} on {name}") for text, figure in drawn.items()]
 
 
 def _measured(m: "ModelMeasures") -> dict[str, Any]:
@@ -405,6 +405,11 @@ def _measured(m: "ModelMeasures") -> dict[str, Any]:
             f"{i.value:.3f} bits; shuffled labels {i.null:.3f}; p = {i.p:.3f} "
             f"({i.method}, {i.n_features} of the embedding's components)"
         )
+        if np.isfinite(i.lo):
+            told += (
+                f". Beyond the shuffled: {i.value - i.null:.3f} {_span(i.lo, i.hi)}, 95 % over "
+                f"{i.n_units} {plural(m.unit, i.n_units)}"
+            )
         if i.saturated:
             told += ". SATURATED: the sample is too small for so many bins, do not read it"
         facts.append(("Information about the target", told))
@@ -414,12 +419,19 @@ def _measured(m: "ModelMeasures") -> dict[str, Any]:
         for x in (m.sparsity.layers if m.sparsity is not None else ())
     ]  # fmt: skip
     shares = [
-        (x.name, f"{x.share:.1%}", f"{x.null:.1%}", f"{x.unique:.1%}",
+        (x.name, f"{x.share:.1%}{_of_units(x, m.unit)}", f"{x.null:.1%}", f"{x.unique:.1%}",
          f"{_number(x.decoding)} ({'r' if x.metric == 'r' else f'chance {x.chance:.2f}'})")
         for x in m.variance
     ]  # fmt: skip
     notes = [_sentence(n) for n in m.notes]
     return {"model": m.model, "facts": facts, "layers": layers, "shares": shares, "notes": notes}
+
+
+def _of_units(x: "FeatureShare", unit: str) -> str:
+    """Interval of a share, where there is one."""
+    if not np.isfinite(x.lo):
+        return ""
+    return f" [{x.lo:.1%}, {x.hi:.1%}] ({x.n_units} {plural(unit, x.n_units)})"
 
 
 def _findings(found: Any) -> list[str]:
@@ -428,8 +440,22 @@ def _findings(found: Any) -> list[str]:
     return [str(f) for f in found]
 
 
-def _image(figure: "Figure", text: str) -> dict[str, str]:
-    """A figure as an image inside the page: it cannot run or fetch anything."""
+def embedded(figure: "Figure", text: str) -> dict[str, str]:
+    """A figure as an image inside a page: it cannot run or fetch anything.
+
+    Parameters
+    ----------
+    figure : Figure
+        To be shown.
+    text : str
+        Its title.
+
+    Returns
+    -------
+    dict of str
+        ``source`` (a data address), ``title``, ``alt``, and ``wide``: a class
+        of the page's style.
+    """
     from neuro.plot.page import figure_source
 
     width, _ = figure.get_size_inches()

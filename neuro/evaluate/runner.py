@@ -41,6 +41,9 @@ from neuro.typing import AnyArray, FloatArray, IntArray, PathLike
 
 __all__ = ["evaluate", "label_curve", "subject_identity"]
 
+# bytes of features that are kept for the controls of a line: 1 GB
+_MOST_KEPT = 1 << 30
+
 
 def evaluate(
     models: Mapping[str, Any] | None,
@@ -83,7 +86,8 @@ def evaluate(
         drawn.
     task : Task or str, optional
         By default classification for named targets, else regression;
-        ``"multilabel"``, ``"circular"`` and ``"retrieval"`` must be declared.
+        ``"multilabel"``, ``"circular"``, ``"counts"`` and ``"retrieval"`` must
+        be declared.
     metrics : sequence of str, optional
         Names; the standard ones of the task if omitted.
     floors : "auto" or sequence of str or Floor
@@ -100,8 +104,9 @@ def evaluate(
     shuffles : int
         How often labels are shuffled: one shuffle can land far from chance.
     probe : str or FineTune
-        Estimator on frozen embeddings: ``"auto"`` (logistic or ridge),
-        ``"ridge"``, ``"logistic"``, ``"lda"``, ``"knn"``, ``"nearest"``, or
+        Estimator on frozen embeddings: ``"auto"`` (logistic, ridge, or a
+        Poisson GLM for counts), ``"ridge"``, ``"logistic"``, ``"lda"``,
+        ``"knn"``, ``"nearest"``, ``"poisson_glm"``, or
         ``"attentive"``, which reads tokens; or how to train the network itself.
     out : path, optional
         Folder: one file a fold as soon as it is computed, and at the end
@@ -318,7 +323,8 @@ def label_curve(
     shares : sequence of float
         Above 0, at most 1.
     out : path, optional
-        One folder a share is made in it.
+        One folder a share is made in it; what the largest share gave is
+        written into `out` itself, as :func:`neuro.evaluate.evaluate` does.
     **options
         Passed to `evaluate`; `split` is needed.
 
@@ -326,11 +332,14 @@ def label_curve(
     -------
     list of Results
         In the order of `shares`; ``meta["labels"]`` holds the share and the
-        number of labelled training windows.
+        number of labelled training windows, and for the largest share
+        ``meta["label_curve"]`` the scores of all.
     """
-    if not shares:
+    if not len(shares):
         raise ConfigError("shares is empty; give e.g. (0.01, 0.1, 1.0).")
-    return [
+    if len(shares) == 1:
+        return [evaluate(models, windows, labels=shares[0], out=out, **options)]
+    parts = [
         evaluate(
             models,
             windows,
@@ -340,6 +349,17 @@ def label_curve(
         )
         for share in shares
     ]
+    names = ("model", "kind", "control", "metric", "value", "lo", "hi")
+    curve = [
+        {"share": share, **{name: getattr(row, name) for name in names}}
+        for share, part in zip(shares, parts, strict=True)
+        for row in part.rows
+    ]
+    whole = int(np.argmax(shares))
+    parts[whole] = replace(parts[whole], meta={**parts[whole].meta, "label_curve": curve})
+    if out is not None:
+        parts[whole].save(out)
+    return parts
 
 
 # ---- jobs ------------------------------------------------------------------------
@@ -405,21 +425,22 @@ class _Run:
             if line.per_fold:
                 train = self.plan.windows.select(self.plan.folds[fold].train)
             source = line.features(seed, train)
-            features = self._features(line, source)
+            features = self._features(line, source, fold)
             jobs = [self._job(line, source, features, *item) for item in items]
             parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
             with one_thread():
                 yield from parallel(delayed(job)() for job in jobs)
 
-    def _features(self, line: Contender, source: Any) -> FloatArray:
+    def _features(self, line: Contender, source: Any, fold: int) -> FloatArray:
         """Features of all windows; kept if another line may ask for them again."""
-        lasting = not (line.per_seed or line.per_fold)
-        if lasting and line.key in self.kept:
-            return self.kept[line.key]
-        features = features_of(self.plan.windows, source, line.name)
-        if lasting:
-            self.kept[line.key] = features
-        return features
+        key = f"{line.key} {fold if line.per_fold else ''}"
+        if line.per_seed:
+            return features_of(self.plan.windows, source, line.name)
+        if key not in self.kept:
+            self.kept[key] = features_of(self.plan.windows, source, line.name)
+            while len(self.kept) > 1 and sum(f.nbytes for f in self.kept.values()) > _MOST_KEPT:
+                del self.kept[next(iter(self.kept))]
+        return self.kept[key]
 
     def _job(
         self,

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from neuro import models as registry
-from neuro.data import Recording, Windows
+from neuro.data import Recording
 from neuro.errors import ConfigError, DataUnavailableError, FileError, NeuroError, did_you_mean
+from neuro.evaluate.entrants import entrants
 from neuro.evaluate.offline import OFFLINE, SIMULATED, OfflineTask, simulate
-from neuro.evaluate.pretraining import TrainedInside
 from neuro.evaluate.reporting import report, verdicts
 from neuro.evaluate.results import Results
 from neuro.evaluate.runner import evaluate
@@ -29,7 +29,7 @@ from neuro.typing import PathLike
 __all__ = ["SUITES", "Benchmark", "Line", "benchmark"]
 
 SUITES: dict[str, Mapping[str, OfflineTask]] = {"offline": {**OFFLINE, **SIMULATED}}
-_FORMAT = "neuro-benchmark/1"
+_FORMAT = "neuro-benchmark/2"
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,8 @@ class Benchmark:
         Data set -> the error that ended its evaluation.
     unfit : mapping of str to mapping
         Data set -> model -> why it does not fit.
+    not_run : mapping of str to mapping
+        Data set -> model -> how long it would have taken.
     settings : mapping
         What was asked for.
     """
@@ -110,6 +112,7 @@ class Benchmark:
     skipped: Mapping[str, str]
     failed: Mapping[str, str]
     unfit: Mapping[str, Mapping[str, str]]
+    not_run: Mapping[str, Mapping[str, str]]
     settings: Mapping[str, Any]
 
     def lines(self) -> list[Line]:
@@ -133,6 +136,8 @@ class Benchmark:
                 *("" if v is None else f"{v:.3f}" for v in (e.random_weights, e.shuffled_labels)),
                 (f"{e.against_floor}; " if own else "") + e.against_null,
             ])  # fmt: skip
+        for name, reasons in self.not_run.items():
+            rows += [[name, "", "", model, why, "", "", ""] for model, why in reasons.items()]
         text = "\n".join("| " + " | ".join(c.replace("|", "/") for c in row) + " |" for row in rows)
         for name, why in self.skipped.items():
             text += f"\n\nSkipped {name}: {why}"
@@ -153,6 +158,7 @@ class Benchmark:
             "skipped": dict(self.skipped),
             "failed": dict(self.failed),
             "unfit": {k: dict(v) for k, v in self.unfit.items()},
+            "not_run": {k: dict(v) for k, v in self.not_run.items()},
             "results": {name: r.to_json() for name, r in self.results.items()},
             "versions": versions(),
         }
@@ -173,6 +179,7 @@ class Benchmark:
         if self.results:
             notes = [f"Skipped {k}: {v}" for k, v in self.skipped.items()]
             notes += [f"Failed {k}: {v}" for k, v in self.failed.items()]
+            notes += [f"{k}, {m}: {v}" for k, whys in self.not_run.items() for m, v in whys.items()]
             report(
                 list(self.results.values()),
                 where / "benchmark.html",
@@ -192,15 +199,17 @@ def benchmark(
     steps: int = 300,
     seeds: int = 5,
     seed: int = 0,
+    minutes: float | None = None,
     root: PathLike | None = None,
     download: bool = True,
     n_jobs: int = 1,
     tell: Callable[[str], None] | None = None,
 ) -> Benchmark:
-    """Evaluate every registered network that fits on every data set of a suite.
+    """Evaluate every registered model that fits on every data set of a suite.
 
     Networks are pretrained without labels on the training part of each fold
-    and probed; floors and controls stand beside them.
+    and probed; estimators forecast where the next sample is asked for; floors
+    and controls stand beside them.
 
     Parameters
     ----------
@@ -221,6 +230,12 @@ def benchmark(
         Repetitions of probes and controls.
     seed : int
         Of simulators, weights and training.
+    minutes : float, optional
+        The most that one network may take on one data set (pretraining and
+        embedding, as a first step and a first pass let expect); beyond it the
+        table says "not run" and how long it would take. Which networks are
+        run then depends on the machine, their scores do not. No limit if
+        omitted.
     root : path, optional
         Folder with the user's own copies of data sets that are not fetched.
     download : bool
@@ -243,30 +258,42 @@ def benchmark(
     chosen, names = _asked(suite, datasets, models)
     if steps < 1 or seeds < 1:
         raise ConfigError(f"steps={steps}, seeds={seeds}: at least 1.")
-    settings = {"models": names, "preset": preset, "steps": steps, "seeds": seeds, "seed": seed}
+    if minutes is not None and not minutes > 0:
+        raise ConfigError(f"minutes={minutes}: above 0, or None for no limit.")
+    own: dict[str, Any] = {
+        "preset": preset,
+        "steps": steps,
+        "seeds": seeds,
+        "seed": seed,
+        "minutes": minutes,
+    }
+    settings = {"models": names, **own}
     say = tell or (lambda text: None)
     results: dict[str, Results] = {}
     skipped: dict[str, str] = {}
     failed: dict[str, str] = {}
     unfit: dict[str, dict[str, str]] = {}
+    not_run: dict[str, dict[str, str]] = {}
     for name, task in chosen.items():
         where = Path(out) / name
         key = _key(task, settings)
         before = _finished(where, key)
         if before is not None:
             say(f"{name}: finished before")
-            results[name], unfit[name] = before
+            results[name], unfit[name], not_run[name] = before
             continue
         say(f"{name}: loading")
         try:
-            recordings = _recordings(name, seed, root, download)
+            recordings = _recordings(task.dataset, seed, root, download)
         except DataUnavailableError as error:
             skipped[name] = _first_sentence(error)
             say(f"{name}: skipped, {skipped[name]}")
             continue
         try:
             index = task.cut(recordings)
-            fitting, unfit[name] = _fitting(names, index, preset, steps, seed)
+            fitting, unfit[name], not_run[name] = entrants(
+                names, index, task.split, configs=task.configs, **own
+            )
             say(f"{name}: {len(index)} windows, floors" + "".join(f", {m}" for m in fitting))
             results[name] = evaluate(
                 fitting or None,
@@ -274,6 +301,7 @@ def benchmark(
                 split=task.split,
                 task=task.kind,
                 bin_s=task.bin_s,
+                floors=task.floors,
                 seeds=seeds,
                 out=where,
                 n_jobs=n_jobs,
@@ -283,9 +311,10 @@ def benchmark(
             failed[name] = str(error)
             say(f"{name}: failed, {error}")
             continue
-        write_json(where / "benchmark.json", {"format": _FORMAT, "key": key, "unfit": unfit[name]})
-    reasons = {k: v for k, v in unfit.items() if v}
-    done = Benchmark(suite, results, skipped, failed, reasons, settings)
+        facts = {"unfit": unfit[name], "not_run": not_run[name]}
+        write_json(where / "benchmark.json", {"format": _FORMAT, "key": key, **facts})
+    reasons, late = ({k: v for k, v in found.items() if v} for found in (unfit, not_run))
+    done = Benchmark(suite, results, skipped, failed, reasons, late, settings)
     done.save(out)
     return done
 
@@ -310,7 +339,7 @@ def _asked(
 def _recordings(name: str, seed: int, root: PathLike | None, download: bool) -> Sequence[Recording]:
     from neuro import datasets
 
-    if name in SIMULATED:
+    if name in {task.dataset for task in SIMULATED.values()}:
         return simulate(name, seed)
     by_path = datasets.info(name).source.kind == "path"
     if by_path and root is None:
@@ -323,45 +352,28 @@ def _first_sentence(error: Exception) -> str:
     return str(error).splitlines()[0].split(". ")[0].rstrip(".") + "."
 
 
-def _fitting(
-    names: Sequence[str], index: Windows, preset: str, steps: int, seed: int
-) -> tuple[dict[str, TrainedInside], dict[str, str]]:
-    """Networks that can be built for the windows, and why others cannot."""
-    fitting: dict[str, TrainedInside] = {}
-    unfit: dict[str, str] = {}
-    for name in names:
-        inside = TrainedInside(name, preset, steps, seed=seed)
-        try:
-            model = inside.create(index)
-            if not callable(getattr(model, "loss", None)):
-                raise ConfigError("it has no loss of its own to be trained with")
-            model.eval()(index.batch([0, 1]))
-        except (NeuroError, TypeError) as error:
-            unfit[name] = str(error)
-        else:
-            fitting[name] = inside
-    return fitting, unfit
-
-
 # ---- finished before ----------------------------------------------------------------
 
 
 def _key(task: OfflineTask, settings: Mapping[str, Any]) -> str:
     facts = {
-        "task": [task.dataset, str(task.split), task.kind, task.bin_s],
+        "task": [task.name, task.dataset, str(task.split), task.kind, task.bin_s],
+        "floors": str(task.floors),
+        "configs": {model: dict(config) for model, config in task.configs.items()},
         "settings": dict(settings),
         "versions": versions(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _finished(where: Path, key: str) -> tuple[Results, dict[str, str]] | None:
+def _finished(where: Path, key: str) -> tuple[Results, dict[str, str], dict[str, str]] | None:
     """What an earlier run with the same settings left; None if nothing can be trusted."""
     try:
         found = read_json(where / "benchmark.json")
         if found.get("format") != _FORMAT or found.get("key") != key:
             return None
-        return Results.from_json(where / "results.json"), dict(found["unfit"])
+        results = Results.from_json(where / "results.json")
+        return results, dict(found["unfit"]), dict(found["not_run"])
     except (FileError, OSError, KeyError, AttributeError, TypeError):
         return None
 

@@ -1,4 +1,4 @@
-"""What is to be predicted: classes, several labels, values, angles, or an item of a gallery."""
+"""What is to be predicted: classes, labels, values, angles, counts, or an item of a gallery."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
@@ -11,13 +11,14 @@ from neuro.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["Kind", "Predicted", "Task"]
 
-Kind = Literal["classification", "multilabel", "regression", "circular", "retrieval"]
+Kind = Literal["classification", "multilabel", "regression", "circular", "retrieval", "counts"]
 _PRIMARY: dict[str, str] = {
     "classification": "balanced_accuracy",
     "multilabel": "label_balanced_accuracy",
     "regression": "r",
     "circular": "median_angular_error",
     "retrieval": "top5",
+    "counts": "bits_per_spike",
 }
 
 
@@ -29,10 +30,13 @@ class Predicted:
     ----------
     label : ndarray
         Class number (n,), 0 or 1 for every label (n, n_classes), value (n,)
-        or (n, n_outputs), or angle (n,); for retrieval the rank of the right
-        item (1 is best; ties share theirs) and the gallery's size, (n, 2).
+        or (n, n_outputs), angle (n,), or expected count (n,) or (n,
+        n_outputs); for retrieval the rank of the right item (1 is best; ties
+        share theirs) and the gallery's size, (n, 2).
     score : ndarray of float, shape (n, n_classes), optional
-        The higher, the more likely the class or label.
+        The higher, the more likely the class or label. For counts the log
+        likelihood (nats) of what was counted, (n, n_outputs) or (n, 1), of a
+        decoder with a distribution of its own; without it Poisson.
     """
 
     label: AnyArray
@@ -53,11 +57,13 @@ class Task:
         of labels a window. ``"regression"``: values. ``"circular"``: an
         angle. ``"retrieval"``: which item of a gallery; the target is the
         item's vector (an embedding of the stimulus), the gallery are the
-        distinct items among the windows tested together.
+        distinct items among the windows tested together. ``"counts"``: how
+        many, e.g. spikes of each unit; the decoder says the expected count
+        and is judged by the likelihood of the counts, in bits per spike.
     classes : tuple of str
         Names of the classes or labels.
     n_outputs : int
-        Targets a window (regression), or length of the item's vector
+        Targets a window (regression, counts), or length of the item's vector
         (retrieval).
     period : float
         Length of the circle in the target's unit (2 pi radians, 360 degrees,
@@ -109,8 +115,8 @@ class Task:
             With a target.
         kind : str, optional
             By default classification if the target has class names, else
-            regression. Angles, labels and galleries must be declared: nothing
-            in a number says that it is one.
+            regression. Angles, labels, counts and galleries must be declared:
+            nothing in a number says that it is one.
 
         Returns
         -------
@@ -172,6 +178,9 @@ class Task:
             return f"retrieval among vectors of length {self.n_outputs}, {how}"
         if self.kind == "circular":
             return f"regression of an angle (period {self.period:g})"
+        if self.kind == "counts":
+            of = f"{self.n_outputs} targets" if self.n_outputs > 1 else "one target"
+            return f"likelihood of the counts of {of}"
         return "regression" + (f" of {self.n_outputs} targets" if self.n_outputs > 1 else "")
 
     def target(self, windows: Windows) -> AnyArray:
@@ -187,12 +196,14 @@ class Task:
         ndarray
             int64 (n,) class numbers; int64 (n, n_classes) zeros and ones;
             float64 (n,) or (n, n_outputs) values; float64 (n,) angles in half
-            a period either side of 0; float64 (n, n_outputs) items.
+            a period either side of 0; float64 (n,) or (n, n_outputs) counts;
+            float64 (n, n_outputs) items.
 
         Raises
         ------
         DataError
-            If a label is missing, is no class, or angles exceed the period.
+            If a label is missing, is no class or no count, or angles exceed
+            the period.
         """
         if windows.target is None or not windows.labelled.all():
             missing = len(windows) if windows.target is None else int((~windows.labelled).sum())
@@ -213,7 +224,9 @@ class Task:
             if not np.isin(flat, (0, 1)).all():
                 raise DataError("Labels must be 0 or 1 for every name and window.")
             return flat.astype(np.int64)
-        return flat[:, 0] if self.n_outputs == 1 and self.kind == "regression" else flat
+        if self.kind == "counts" and ((flat < 0).any() or (flat != np.round(flat)).any()):
+            raise DataError("Counts must be whole numbers of 0 or more. Use task='regression'.")
+        return flat[:, 0] if self.n_outputs == 1 and self.kind != "retrieval" else flat
 
     def said_shape(self, y: AnyArray) -> tuple[int, ...]:
         """Shape of :attr:`Predicted.label` for targets of this task."""

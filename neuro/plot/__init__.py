@@ -3,6 +3,7 @@
 Nothing here touches pyplot: figures can be made on servers and in threads.
 """
 
+from neuro.plot.codebook import code_evidence, code_labels, code_prototypes, code_usage
 from neuro.plot.connectivity import (
     connectivity_circle,
     connectivity_glass_brain,
@@ -13,12 +14,26 @@ from neuro.plot.connectivity import (
 )
 from neuro.plot.models import reconstruction, scores, training_curve
 from neuro.plot.recordings import fc_matrix, raster, signals, spectrum
+from neuro.plot.states import (
+    connection_types,
+    coupling_matrices,
+    dwell_times,
+    state_choice,
+    state_path,
+)
 
 __all__ = [
+    "connection_types",
+    "code_evidence",
+    "code_labels",
+    "code_prototypes",
+    "code_usage",
     "connectivity_circle",
     "connectivity_glass_brain",
     "connectivity_matrix",
     "connectivity_sensors",
+    "coupling_matrices",
+    "dwell_times",
     "fc_matrix",
     "pair_spectra",
     "raster",
@@ -26,6 +41,8 @@ __all__ = [
     "scores",
     "signals",
     "spectrum",
+    "state_choice",
+    "state_path",
     "state_timeline",
     "training_curve",
 ]

@@ -10,6 +10,7 @@ import yaml
 import neuro
 from neuro.cli.evaluation import TrainedInside, load_config
 from neuro.data import Axis, Recording, Regular, windows
+from neuro.datasets import synthetic
 from neuro.errors import ConfigError
 
 HANDS = {
@@ -200,6 +201,8 @@ def test_where_and_reading_reach_their_places(tmp_path):
         ({"probe": {"mode": "lor"}}, "probe"),
         ({"controls": ["random_weight"]}, "Did you mean 'random_weights'?"),
         ({"labels": 2}, "labels"),
+        ({"labels": [0.5, 0]}, "labels"),
+        ({"labels": []}, "labels"),
         ({"seeds": 0}, "seeds"),
         ({"where": {"subject": "09"}}, "09"),
     ],
@@ -248,6 +251,42 @@ def test_probe_controls_and_labels_reach_the_evaluation(run, config, tmp_path):
     assert {c for _, c in values(said)} == {"", "random_weights"}
     assert said.json["meta"]["labels"]["share"] == 0.5
     assert "head" in said.json["meta"]["options"]["probe"]
+
+
+def test_a_label_efficiency_curve_from_the_file_to_the_report(run, config, tmp_path):
+    said = run("evaluate", config(labels=[1.0, 0.5]), "--out", tmp_path / "out", "--json")
+    assert said.code == 0, said.err
+    assert "labels" not in said.json["meta"]  # the table is that of all labels
+    curve = said.json["meta"]["label_curve"]
+    assert {c["share"] for c in curve} == {0.5, 1.0}
+    rows = {(c["share"], c["model"], c["control"], c["metric"]): c["value"] for c in curve}
+    part = json.loads((tmp_path / "out" / "labels_0.5" / "results.json").read_text())
+    assert part["meta"]["labels"]["share"] == 0.5
+    for row in part["rows"]:
+        assert rows[0.5, row["model"], row["control"], row["metric"]] == row["value"]
+    assert rows[1.0, "band_power", "", "accuracy"] == values(said)["band_power", ""]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Learning curve" in page
+    assert "Signals" in page
+    whole = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert whole["rows"] == said.json["rows"]
+
+
+def test_spike_counts_are_predicted_from_another_stream(run, config, tmp_path):
+    (made,) = synthetic.spikes(0, n_units=4, n_tuned=4, duration_s=60).recordings
+    neuro.save(made, tmp_path / "cells" / "one.h5")
+    path = config(
+        data="cells",
+        window={"stream": "head_angle", "length_s": 0.2, "label": {"stream": "spikes"}},
+        split={"by": "time", "test": 0.5},
+        task="counts",
+        controls=[],
+    )
+    said = run("evaluate", path, "--out", tmp_path / "out", "--json")
+    assert said.code == 0, said.err
+    bits = {r["model"]: r for r in said.json["rows"] if r["metric"] == "bits_per_spike"}
+    assert bits["harmonics"]["lo"] > 0 > bits["constant"]["value"]
+    assert "bits per spike" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("text", ["data: [", "- a\n- b\n", "", "a: !!python/object:os.system {}"])

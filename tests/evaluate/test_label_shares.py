@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuro.errors import ConfigError
-from neuro.evaluate import Split, evaluate, label_curve
+from neuro.evaluate import Results, Split, evaluate, label_curve
 from neuro.evaluate.label_shares import labelled_part
 
 
@@ -57,7 +57,12 @@ def test_test_parts_stay_the_same_and_files_are_kept_apart(trials, tmp_path):
         floors=["time_bins"], out=tmp_path,
     )  # fmt: skip
     assert [r.row("time_bins").n_test for r in results] == [40, 40]
-    assert {p.name for p in tmp_path.iterdir()} == {"labels_0.5", "labels_1"}
+    folders = {p.name for p in tmp_path.iterdir() if p.is_dir()}
+    assert folders == {"labels_0.5", "labels_1"}
+    # the table of all labels is where every evaluation writes its own
+    whole = Results.from_json(tmp_path / "results.json")
+    assert whole.row("time_bins").value == results[1].row("time_bins").value
+    assert {c["share"] for c in whole.meta["label_curve"]} == {0.5, 1.0}
 
 
 def test_pretraining_in_a_fold_sees_all_windows(trials):

@@ -13,6 +13,7 @@ VALUES = Task("regression", n_outputs=2)
 ANGLE = Task("circular", period=360.0)
 LABELS = Task("multilabel", classes=("a", "b"))
 GALLERY = Task("retrieval", n_outputs=3)
+SPIKES = Task("counts", n_outputs=2)
 
 
 def example(kind, seed, n=60, task=None, name=""):
@@ -21,7 +22,7 @@ def example(kind, seed, n=60, task=None, name=""):
         y, said = example(kind, seed, n, task)
         p = np.exp(said.score)
         return y, Predicted(said.label, p / p.sum(1, keepdims=True))
-    if name == "bits_per_spike":
+    if kind == "counts":
         rate = rng.uniform(0.5, 4, (n, 2))
         return rng.poisson(rate).astype(float), Predicted(rate)
     if kind == "classification":
@@ -51,6 +52,7 @@ def task_of(name):
         "circular": ANGLE,
         "multilabel": LABELS,
         "retrieval": GALLERY,
+        "counts": SPIKES,
     }[METRICS[name].kind]
 
 
@@ -144,7 +146,7 @@ def test_bits_per_spike_of_the_mean_rate_are_none_and_of_the_truth_are_known():
     rng = np.random.default_rng(0)
     rate = np.where(rng.random((100_000, 1)) < 0.5, 1.0, 3.0)
     y, metric = rng.poisson(rate).astype(float), METRICS["bits_per_spike"]
-    one = Task("regression")
+    one = Task("counts")
     mean = Predicted(np.full_like(y, y.mean()))
     assert metric.value(y, mean, one) == pytest.approx(0.0, abs=1e-9)
     # mean of (1 log2(1 / 2) + 3 log2(3 / 2)) / 2 over a mean rate of 2
@@ -153,6 +155,52 @@ def test_bits_per_spike_of_the_mean_rate_are_none_and_of_the_truth_are_known():
     assert metric.value(y, Predicted(rate), one) == pytest.approx(want, abs=0.008)
     with pytest.raises(DataError, match="counts"):
         metric.value(-y, mean, one)
+
+
+def test_likelihood_metrics_are_what_their_definitions_say():
+    from scipy.stats import poisson
+
+    rng = np.random.default_rng(1)
+    rate = rng.uniform(0.5, 4, (80, 2)) * [1.0, 0.2]
+    y = rng.poisson(rate).astype(float)
+    said, got = Predicted(rate), poisson.logpmf(y, rate).sum()
+    null = poisson.logpmf(y, y.mean(0)).sum()
+    bits = METRICS["bits_per_spike"].value(y, said, SPIKES)
+    assert bits == pytest.approx((got - null) / y.sum() / np.log(2))
+    best = poisson.logpmf(y, np.maximum(y, 1e-12)).sum()
+    share = METRICS["deviance_explained"].value(y, said, SPIKES)
+    assert share == pytest.approx((got - null) / (best - null))
+    # the same likelihood handed over as the decoder's own, by target and all together
+    for log_p in (poisson.logpmf(y, rate), poisson.logpmf(y, rate).sum(1, keepdims=True)):
+        own = Predicted(rate, log_p)
+        assert METRICS["bits_per_spike"].value(y, own, SPIKES) == pytest.approx(bits)
+
+
+def test_a_unit_that_never_fires_does_not_spoil_the_others():
+    rng = np.random.default_rng(2)
+    rate = np.column_stack([rng.uniform(0.5, 4, 80), np.full(80, 1e-6)])
+    y = np.column_stack([rng.poisson(rate[:, 0]), np.zeros(80)]).astype(float)
+    both = METRICS["bits_per_spike"].value(y, Predicted(rate), SPIKES)
+    alone = METRICS["bits_per_spike"].value(y[:, 0], Predicted(rate[:, 0]), Task("counts"))
+    # 80 windows expected 1e-6 spikes that did not come
+    assert both == pytest.approx(alone, abs=1e-4)
+    with pytest.raises(DataError, match="never fire"):
+        METRICS["bits_per_spike"].value(0 * y, Predicted(rate), SPIKES)
+
+
+def test_bits_per_value_are_what_a_gaussian_code_saves():
+    from scipy.stats import norm
+
+    rng = np.random.default_rng(3)
+    y = rng.normal(size=(4000, 1)) * 3.0
+    p = y + rng.normal(size=y.shape)
+    error = np.sqrt(np.mean((y - p) ** 2))
+    saved = (norm.logpdf(y - p, scale=error) - norm.logpdf(y - y.mean(), scale=y.std())).mean()
+    one = Task("regression")
+    value = METRICS["bits_per_value"].value(y[:, 0], Predicted(p[:, 0]), one)
+    assert value == pytest.approx(saved / np.log(2))
+    perfect = METRICS["bits_per_value"].value(y[:, 0], Predicted(y[:, 0]), one)
+    assert perfect == 20.0
 
 
 def test_every_metric_with_a_chance_level_gets_it_from_luck():

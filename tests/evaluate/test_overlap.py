@@ -57,6 +57,16 @@ def test_training_on_other_subjects_passes(trials):
     assert not [c for c in cautions if "trained" in c]
 
 
+def test_published_weights_are_told_apart(trials):
+    w = trials(subjects=4, n=10)
+    source = {"reference": {"url": "", "licence": "", "corpora": ["TUEG"], "files": []}}
+    cautions = run(Net(source), w, Split("subject", n=2)).meta["cautions"]
+    (said,) = [c for c in cautions if "published weights" in c]
+    assert "trained on TUEG" in said
+    cautions = run(Net(), w, Split("subject", n=2)).meta["cautions"]
+    assert not [c for c in cautions if "published" in c]
+
+
 def test_forced_overlap_is_told(trials):
     w = trials(subjects=4, n=10)
     results = run(Net(trained_on(w)), w, Split("subject", n=2), allow_leakage=True)

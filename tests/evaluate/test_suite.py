@@ -1,12 +1,16 @@
 """The benchmark suite, on the data sets that need no fetching."""
 
 import json
+import re
+import time
 
 import numpy as np
 import pytest
+import torch
 
 from neuro.errors import ConfigError
 from neuro.evaluate import benchmark as module_function
+from neuro.evaluate.entrants import minutes_needed
 from neuro.evaluate.offline import OFFLINE, SIMULATED, simulate
 from neuro.evaluate.suite import SUITES, benchmark
 
@@ -23,7 +27,9 @@ def floors(tmp_path_factory):
 def test_suite_holds_every_labelled_set_and_simulator():
     assert set(SUITES["offline"]) == {*OFFLINE, *SIMULATED}
     assert {"scp1", "blink", "finger", "hmd", "scp2", "eyes", "gdf_mi", "pain122", "haxby_slice",
-            "head_direction"} == set(OFFLINE)  # fmt: skip
+            "head_direction", "head_direction_spikes", "head_direction_next_spikes",
+            "eyes_next_sample",
+            } == set(OFFLINE)  # fmt: skip
     assert module_function is benchmark
 
 
@@ -94,6 +100,75 @@ def test_a_model_that_does_not_fit_is_listed(tmp_path, monkeypatch):
     assert "patch_mae does not fit synthetic_fmri_roi" in (tmp_path / "benchmark.md").read_text()
 
 
+def test_what_would_take_too_long_is_not_run_and_says_how_long(tmp_path):
+    options = {"datasets": ["synthetic_fmri_roi"], "models": ["patch_mae"], "seeds": 1}
+    done = benchmark("offline", out=tmp_path, minutes=1e-6, **options)
+    assert not done.unfit
+    why = done.not_run["synthetic_fmri_roi"]["patch_mae"]
+    assert re.fullmatch(r"not run: would take [\d.]+ min, 1e-06 allowed", why)
+    assert done.lines()[0].model != "patch_mae"
+    table = [r for r in (tmp_path / "benchmark.md").read_text().splitlines() if r.startswith("|")]
+    assert f"patch_mae | {why}" in table[-1]
+    assert json.loads((tmp_path / "benchmark.json").read_text())["not_run"] == done.not_run
+    assert why in (tmp_path / "benchmark.html").read_text()
+    again = benchmark("offline", out=tmp_path, minutes=1e-6, **options)
+    assert again.not_run == done.not_run
+
+
+def test_the_estimate_counts_folds_steps_and_seeds():
+    from neuro.data import Axis, Recording, Regular, windows
+
+    class Slow(torch.nn.Module):
+        """A step of 20 ms, a pass of 10 ms."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, batch):
+            time.sleep(0.01)
+
+        def loss(self, batch, generator):
+            time.sleep(0.02)
+            return {"loss": self.weight.sum()}
+
+    signal = Regular(np.ones((1, 1280)), 10, "uV", Axis(["Cz"], "eeg"), "eeg")
+    w = windows(Recording({"x": signal}), stream="x", length_s=1.0)
+    model = Slow()
+    found = minutes_needed(model, w, n_folds=3, steps=50, seeds=4)
+    # 128 windows are two batches; 3 x 50 steps, 3 x (1 + 4) x 2 passes; sleeping is never short
+    want = (150 * 0.02 + 30 * 0.01) / 60
+    assert want <= found < 3 * want
+    assert model.weight.grad is None
+
+
+def test_a_network_is_trained_once_a_fold_for_all_its_controls(trials):
+    from neuro.evaluate import Split, evaluate
+
+    trained = []
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 2)
+
+        def forward(self, batch):
+            return self.layer(batch.x[:, :, 25:].mean(2))
+
+    def train_one(train):
+        trained.append(len(train))
+        return Net()
+
+    results = evaluate(
+        {"net": train_one}, trials(2.0), split=Split("block", n=4), seeds=2, shuffles=2,
+        floors=["constant"],
+    )  # fmt: skip
+    assert len(trained) == 4
+    assert {r.control for r in results.rows if r.model == "net"} == {
+        "", "random_weights", "shuffled_labels",
+    }  # fmt: skip
+
+
 def test_one_data_set_that_fails_does_not_cost_the_others(tmp_path, monkeypatch):
     def broken(name, seed):
         recordings = simulate(name, seed)
@@ -110,10 +185,11 @@ def test_one_data_set_that_fails_does_not_cost_the_others(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("name", sorted(SIMULATED))
 def test_simulated_tasks_are_marked_and_labelled(name):
-    index = SIMULATED[name].cut(simulate(name, 0))
+    dataset = SIMULATED[name].dataset
+    index = SIMULATED[name].cut(simulate(dataset, 0))
     assert len(index) >= 40
     assert index.labelled.all()
-    assert np.all(index.column("dataset") == name)
+    assert np.all(index.column("dataset") == dataset)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +199,9 @@ def test_simulated_tasks_are_marked_and_labelled(name):
         ({"datasets": ["scp3"]}, "Did you mean 'scp"),
         ({"models": ["patchmae"]}, "Did you mean 'patch_mae'"),
         ({"steps": 0}, "steps=0"),
+        ({"minutes": 0.0}, "minutes=0"),
     ],
-    ids=["suite", "dataset", "model", "steps"],
+    ids=["suite", "dataset", "model", "steps", "minutes"],
 )
 def test_what_is_misspelt_is_told_before_anything_is_computed(tmp_path, options, match):
     with pytest.raises(ConfigError, match=match):

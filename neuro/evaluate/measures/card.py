@@ -8,6 +8,7 @@ import numpy as np
 
 from neuro.data import Windows
 from neuro.errors import ConfigError, DataError, NeuroError
+from neuro.evaluate.intervals import choose_units
 from neuro.evaluate.measures.information import Information, mutual_information
 from neuro.evaluate.measures.sparsity import Loss, Sparsity, activation_sparsity
 from neuro.evaluate.measures.variance import FeatureShare, feature_variance
@@ -38,6 +39,10 @@ class ModelMeasures:
         Target and nuisances, largest share first.
     notes : tuple of str
         What could not be measured, and why.
+    unit : str
+        What the intervals of information and variance leave out one at a
+        time: the highest independent level with five units or more; "" where
+        there is none.
     """
 
     model: str
@@ -49,6 +54,7 @@ class ModelMeasures:
     information: Information | None
     variance: tuple[FeatureShare, ...]
     notes: tuple[str, ...]
+    unit: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; NaN is None."""
@@ -123,11 +129,16 @@ def measure(
         sparsity = activation_sparsity(model, batches, loss=loss, tolerance=tolerance, seed=seed)
     except NeuroError as error:
         notes.append(f"No activation sparsity: {error}")
+    units = choose_units(chosen, np.arange(len(chosen)))
+    # single windows are no independent units
+    code = None if units.level == "window" else units.code
     target = _target(chosen)
     if target is not None:
         known = target.astype(str) != "" if target.dtype.kind == "U" else np.isfinite(target)
         try:
-            information = mutual_information(x[known], target[known], seed=seed)
+            information = mutual_information(
+                x[known], target[known], seed=seed, units=None if code is None else code[known]
+            )
         except NeuroError as error:
             notes.append(f"No mutual information: {error}")
     extra = {k: np.asarray(v)[rows] for k, v in (features or {}).items()}
@@ -136,7 +147,8 @@ def measure(
         named = {**_nuisances(chosen, batches_rms(chosen, batch_size)), **extra}
         if target is not None:
             named = {"target": target, **named}
-        shares = feature_variance(x, {k: v for k, v in named.items() if _varies(v)}, seed=seed)
+        varying = {k: v for k, v in named.items() if _varies(v)}
+        shares = feature_variance(x, varying, seed=seed, units=code)
     except NeuroError as error:
         notes.append(f"No variance shares: {error}")
     return ModelMeasures(
@@ -149,6 +161,7 @@ def measure(
         information,
         tuple(shares),
         tuple(notes),
+        "" if code is None else units.level,
     )
 
 

@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from neuro.errors import ConfigError, DataError
-from neuro.stats import permutation_p, permute_labels
-from neuro.typing import AnyArray, FloatArray, IntArray, Seed
+from neuro.evaluate.measures.spread import Spread, jackknife, unit_codes
+from neuro.stats import permutation_p, permute_blocks, permute_labels
+from neuro.typing import AnyArray, BoolArray, FloatArray, IntArray, Seed
 
 __all__ = ["Information", "mutual_information"]
 
@@ -44,6 +45,12 @@ class Information:
         "bins" or "knn".
     n, n_features, n_bins : int
         Samples; units or components used; bins of each.
+    lo, hi : float
+        95 % interval of `value` less `null` over independent units (other
+        people, not other windows of these); NaN without units, or with fewer
+        than three.
+    n_units : int
+        How many there are.
     """
 
     value: float
@@ -55,6 +62,9 @@ class Information:
     n: int
     n_features: int
     n_bins: int
+    lo: float = float("nan")
+    hi: float = float("nan")
+    n_units: int = 0
 
     @property
     def above_null(self) -> float:
@@ -72,6 +82,7 @@ def mutual_information(
     reduce: bool = True,
     n_null: int = 50,
     groups: AnyArray | None = None,
+    units: AnyArray | None = None,
 ) -> Information:
     """Information between activations and a label or value, beside its shuffled null.
 
@@ -98,7 +109,11 @@ def mutual_information(
     n_null : int
         Number of shuffles.
     groups : array, shape (n,), optional
-        Subjects inside which labels are shuffled.
+        Subjects inside which labels are shuffled; `units` if omitted.
+    units : array, shape (n,), optional
+        Independent unit of each sample, e.g. its subject: what the interval
+        leaves out one at a time. Labels that are the same in all samples of a
+        unit are shuffled between whole units.
 
     Returns
     -------
@@ -121,26 +136,33 @@ def mutual_information(
     (2.0, True)
     """
     rng = np.random.default_rng(seed)
-    units, target, named = _checked(x, y)
+    columns, target, named = _checked(x, y)
+    code = unit_codes(units, len(columns))
     if bins < 2 or n_null < 1:
         raise ConfigError(f"bins={bins} (at least 2) and n_null={n_null} (at least 1).")
     if method == "auto":
-        method = "knn" if units.shape[1] == 1 and not named else "bins"
+        method = "knn" if columns.shape[1] == 1 and not named else "bins"
     if method == "knn":
-        if units.shape[1] != 1:
+        if columns.shape[1] != 1:
             raise ConfigError(
-                f"method='knn' takes one number a sample, got {units.shape[1]}: use 'bins'."
+                f"method='knn' takes one number a sample, got {columns.shape[1]}: use 'bins'."
             )
-        shuffled = permute_labels(target, n=n_null, seed=rng, groups=groups)
-        values = np.array([_nearest(units, v, named, rng) for v in (target, *shuffled)])
-        return _told(values, np.nan, False, "knn", len(units), 1, 0)
+        shuffled = _shuffled(target, n_null, rng, groups, code)
+        values = np.array([_nearest(columns, v, named, rng) for v in (target, *shuffled)])
+
+        def nearest(keep: BoolArray) -> float:
+            return _nearest(columns[keep], target[keep], named, np.random.default_rng(0))
+
+        spread = jackknife(float(values[0]), nearest, code)
+        return _told(values, np.nan, False, "knn", len(columns), 1, 0, spread)
     if method != "bins":
         raise ConfigError(f"method={method!r} is not known: use 'auto', 'bins' or 'knn'.")
-    cell, n_features = _cells(units, bins, reduce)
+    cell, n_features = _cells(columns, bins, reduce)
     label = target if named else _binned(target.astype(np.float64), bins)
     label = np.unique(label, return_inverse=True)[1]
-    shuffled = permute_labels(label, n=n_null, seed=rng, groups=groups)
+    shuffled = _shuffled(label, n_null, rng, groups, code)
     values = np.array([_plug_in(cell, v) for v in (label, *shuffled)])
+    spread = jackknife(float(values[0]), lambda keep: _plug_in(cell[keep], label[keep]), code)
     entropy = _entropy(np.bincount(cell))
     saturated = bool(entropy > _SATURATED * np.log2(len(cell)))
     if saturated:
@@ -150,29 +172,55 @@ def mutual_information(
             UserWarning,
             stacklevel=2,
         )
-    return _told(values, entropy, saturated, "bins", len(cell), n_features, bins)
+    return _told(values, entropy, saturated, "bins", len(cell), n_features, bins, spread)
 
 
 def _told(
-    values: FloatArray, entropy: float, saturated: bool, method: str, n: int, q: int, bins: int
+    values: FloatArray,
+    entropy: float,
+    saturated: bool,
+    method: str,
+    n: int,
+    q: int,
+    bins: int,
+    spread: Spread,
 ) -> Information:
     p = float(permutation_p(values[0], values[1:]))
-    null = float(values[1:].mean())
-    return Information(float(values[0]), null, p, entropy, saturated, method, n, q, bins)
+    value, null = float(values[0]), float(values[1:].mean())
+    lo, hi, n_units = spread
+    return Information(
+        value, null, p, entropy, saturated, method, n, q, bins, lo - null, hi - null, n_units
+    )
+
+
+def _shuffled(
+    label: AnyArray,
+    n: int,
+    rng: np.random.Generator,
+    groups: AnyArray | None,
+    code: IntArray | None,
+) -> AnyArray:
+    """Labels exchanged inside groups, or between units that have only one."""
+    if groups is None and code is not None:
+        first = np.unique(code, return_index=True)[1]
+        if (label == label[first][code]).all():
+            return permute_blocks(label, code, n=n, seed=rng)
+        groups = code
+    return permute_labels(label, n=n, seed=rng, groups=groups)
 
 
 def _checked(x: AnyArray, y: AnyArray) -> tuple[FloatArray, AnyArray, bool]:
-    units, target = np.asarray(x, dtype=np.float64), np.asarray(y)
-    units = units[:, None] if units.ndim == 1 else units
-    if units.ndim != 2 or target.shape != (len(units),) or len(units) < 2 * _LEAST:
+    columns, target = np.asarray(x, dtype=np.float64), np.asarray(y)
+    columns = columns[:, None] if columns.ndim == 1 else columns
+    if columns.ndim != 2 or target.shape != (len(columns),) or len(columns) < 2 * _LEAST:
         raise DataError(
             f"Activations (n, n_units) and labels (n,) of at least {2 * _LEAST} samples are "
             f"needed, got {np.shape(x)} and {target.shape}."
         )
     named = target.dtype.kind not in "fc"
-    if not np.isfinite(units).all() or not (named or np.isfinite(target).all()):
+    if not np.isfinite(columns).all() or not (named or np.isfinite(target).all()):
         raise DataError("Activations or values are not finite.")
-    return units, target, named
+    return columns, target, named
 
 
 def _nearest(x: FloatArray, y: AnyArray, named: bool, rng: np.random.Generator) -> float:
@@ -196,16 +244,16 @@ def _joined(cell: IntArray, code: IntArray) -> IntArray:
     return np.asarray(np.unique(cell * (int(code.max()) + 1) + code, return_inverse=True)[1])
 
 
-def _cells(units: FloatArray, bins: int, reduce: bool) -> tuple[IntArray, int]:
+def _cells(columns: FloatArray, bins: int, reduce: bool) -> tuple[IntArray, int]:
     """Cell of each sample and how many units or components it is made of."""
-    n = len(units)
+    n = len(columns)
     cell: IntArray = np.zeros(n, dtype=np.int64)
-    for column in units.T:
+    for column in columns.T:
         cell = _joined(cell, _binned(column, bins))
     if not reduce or n >= _LEAST * (int(cell.max()) + 1):
-        return cell, units.shape[1]
-    std = units.std(0)
-    scaled = (units - units.mean(0))[:, std > 0] / std[std > 0]
+        return cell, columns.shape[1]
+    std = columns.std(0)
+    scaled = (columns - columns.mean(0))[:, std > 0] / std[std > 0]
     parts = scaled @ np.linalg.svd(scaled, full_matrices=False)[2].T
     cell, used = np.zeros(n, dtype=np.int64), 0
     for column in parts.T:

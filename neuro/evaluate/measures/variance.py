@@ -7,13 +7,14 @@ warns before two models, or a model and a brain, are compared. A small share is
 no sign of absence: look at the decoding beside it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from neuro.errors import DataError, NeuroError
+from neuro.evaluate.measures.spread import jackknife, unit_codes
 from neuro.typing import AnyArray, BoolArray, FloatArray, Seed
 
 __all__ = ["FeatureShare", "feature_variance"]
@@ -49,6 +50,11 @@ class FeatureShare:
         Of the decoding.
     n : int
         Rows used.
+    lo, hi : float
+        95 % interval of `share` over independent units; NaN without units,
+        with fewer than three, or where one of them is all the feature varies by.
+    n_units : int
+        How many there are.
     """
 
     name: str
@@ -59,6 +65,9 @@ class FeatureShare:
     metric: str
     chance: float
     n: int
+    lo: float = float("nan")
+    hi: float = float("nan")
+    n_units: int = 0
 
 
 def feature_variance(
@@ -67,6 +76,7 @@ def feature_variance(
     *,
     seed: Seed,
     n_null: int = 50,
+    units: AnyArray | None = None,
 ) -> list[FeatureShare]:
     """Share of the activations' variance for each feature, with null and decoding.
 
@@ -81,6 +91,9 @@ def feature_variance(
         Of shuffles and folds.
     n_null : int
         Number of shuffles.
+    units : array, shape (n,), optional
+        Independent unit of each row, e.g. its subject: what the intervals
+        leave out one at a time.
 
     Returns
     -------
@@ -112,6 +125,8 @@ def feature_variance(
     if total <= 0:
         raise DataError("The activations are constant: there is no variance to share out.")
     designs = {name: _design(name, np.asarray(v)[rows]) for name, v in features.items()}
+    code = unit_codes(units, len(x))
+    code = None if code is None else unit_codes(code[rows], int(rows.sum()))
     whole = _explained(centred, list(designs.values())) / total
     out = []
     for name, design in designs.items():
@@ -136,11 +151,27 @@ def feature_variance(
             decoded = float("nan")
         share = _explained(centred, [design]) / total
         unique = max(0.0, whole - without)
-        n = int(rows.sum())
+        lo, hi, n_units = jackknife(share, _without(x[rows], name, values), code)
         out.append(
-            FeatureShare(name, share, float(np.mean(null)), unique, decoded, metric, chance, n)
-        )
+            FeatureShare(
+                name, share, float(np.mean(null)), unique, decoded, metric, chance,
+                int(rows.sum()), float(np.clip(lo, 0, 1)), float(np.clip(hi, 0, 1)), n_units,
+            )
+        )  # fmt: skip
     return sorted(out, key=lambda s: -s.share)
+
+
+def _without(x: FloatArray, name: str, value: AnyArray) -> Callable[[BoolArray], float]:
+    """Share of a feature among some of the rows; NaN where it does not vary there."""
+
+    def share(keep: BoolArray) -> float:
+        centred = x[keep] - x[keep].mean(0)
+        total = float((centred**2).sum())
+        if total <= 0 or len(np.unique(value[keep])) < 2:
+            return float("nan")
+        return _explained(centred, [_design(name, value[keep])]) / total
+
+    return share
 
 
 def _complete(x: FloatArray, features: Mapping[str, AnyArray]) -> BoolArray:
