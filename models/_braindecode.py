@@ -13,6 +13,7 @@ import copy
 import functools
 import inspect
 import math
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -415,6 +416,9 @@ def _models() -> Any:
             import braindecode
             import braindecode.models
     except Exception as error:  # a library of another build raises OSError
+        # what was half imported would give the next attempt another, misleading error
+        for name in [n for n in sys.modules if n.partition(".")[0] == "braindecode"]:
+            del sys.modules[name]
         raise MissingDependencyError(_remedy(error)) from error
     return braindecode
 

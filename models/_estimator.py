@@ -37,6 +37,8 @@ class EstimatorModel:
         What each preset sets.
     fitted : tuple of str
         Attributes that `fit` sets: arrays or numbers.
+    resumable : bool
+        `fit` takes `out`, a folder where an interrupted fit goes on, and `progress`.
     provenance : dict
         What it was fitted to; goes with it to disk.
     """
@@ -45,6 +47,7 @@ class EstimatorModel:
     config_class: ClassVar[type[Config]]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     fitted: ClassVar[tuple[str, ...]]
+    resumable: ClassVar[bool] = False
 
     config: Any
 

@@ -22,7 +22,9 @@ _TABLE: dict[str, str] = {
     "ar_net": "neuro.models.ar_net:ARNet",
     "eegformer": "neuro.models.eegformer:EEGFormer",
     "femba": "neuro.models.femba.model:FEMBA",
+    "onehot_hmm_glm": "neuro.models.onehot_hmm_glm.model:OneHotHMMGLM",
     "patch_mae": "neuro.models.patch_mae:PatchMAE",
+    "poisson_glm": "neuro.models.poisson_glm:PoissonGLM",
     "tfm_tokenizer": "neuro.models.tfm_tokenizer.model:TFMTokenizer",
 }
 _CARDS = Path(__file__).parent / "cards"

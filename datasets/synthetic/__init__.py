@@ -11,6 +11,7 @@ from neuro.datasets.synthetic._fmri_roi import fmri_roi
 from neuro.datasets.synthetic._motifs import motifs
 from neuro.datasets.synthetic._simulation import Simulation
 from neuro.datasets.synthetic._spikes import spikes
+from neuro.datasets.synthetic._switching_glm import switching_glm
 
 __all__ = [
     "Simulation",
@@ -20,4 +21,5 @@ __all__ = [
     "fmri_roi",
     "motifs",
     "spikes",
+    "switching_glm",
 ]

@@ -5,6 +5,7 @@ import importlib
 import importlib.metadata
 import os
 import platform
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,10 @@ def _look(package: str, distribution: str, extra: str | None) -> dict[str, str]:
             warnings.simplefilter("ignore")
             importlib.import_module(package)
     except Exception as error:
+        # half a package would give whoever imports it next a misleading error; those
+        # that are needed are not touched, their compiled parts load only once
+        for name in [n for n in sys.modules if extra and n.partition(".")[0] == package]:
+            del sys.modules[name]
         if extra and not row["version"]:
             row["state"], row["remedy"] = "not installed", f'pip install "neuro-fm[{extra}]"'
         else:

@@ -13,7 +13,7 @@ from neuro.cli.preparing import prepared
 from neuro.data import Irregular, Recording, Regular, Windows, windows
 from neuro.errors import ConfigError, DataError
 
-__all__ = ["cut", "settings", "train_model"]
+__all__ = ["cut", "sampled", "settings", "train_model"]
 
 # Window length where none is given, in seconds: enough for the slowest rhythm
 # or the haemodynamic response.
@@ -63,10 +63,15 @@ def train_model(
     from neuro.train import fit as run_fit
 
     if models.info(name).kind == "estimator":
-        raise ConfigError(
-            f"{name} is an estimator: it is fitted from Python, by "
-            f"neuro.models.create({name!r}).fit(x)."
-        )
+        from neuro.cli.estimators import fit_estimator
+
+        if init is not None or fit["stage"] is not None:
+            raise ConfigError(f"{name} is an estimator: --init and --stage are for networks.")
+        fit_estimator(
+            name, recordings, out, window=window, preset=preset, config=config,
+            seed=int(fit["seed"]), valid_by=valid_by, as_json=as_json,
+        )  # fmt: skip
+        return
     index = cut(recordings, **window)
     train, valid = (index, None)
     if valid_by is not None:
@@ -176,15 +181,8 @@ def cut(
     ConfigError
         If bins are asked of a stream that is sampled already.
     """
-    name = stream or _main_stream(recordings[0])
+    recordings, name = sampled(recordings, stream=stream, bin_s=bin_s, prepare=prepare)
     first = recordings[0].stream(name)
-    if isinstance(first, Irregular):
-        width = _BIN_S if bin_s is None else bin_s
-        recordings = [_binned(rec, name, width) for rec in recordings]
-    elif bin_s is not None:
-        raise ConfigError(f"bin_s is for spikes; stream {name!r} is sampled already.")
-    if prepare:
-        recordings = prepared(recordings, name, prepare)
     if length_s is None and "align" not in labels:
         if first.modality not in _LENGTH_S:
             raise DataError(f"Say how long a window of {first.modality} is: length_s.")
@@ -201,6 +199,51 @@ def _usual_length(recordings: Sequence[Recording], name: str, usual_s: float) ->
         for start, stop in stream.segments.tolist()
     ]
     return None if stretches and max(stretches) < usual_s else usual_s
+
+
+def sampled(
+    recordings: Sequence[Recording],
+    *,
+    stream: str | None = None,
+    bin_s: float | None = None,
+    prepare: Mapping[str, Any] | None = None,
+) -> tuple[Sequence[Recording], str]:
+    """Recordings whose named stream is sampled and prepared, and the stream's name.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        Not empty.
+    stream : str, optional
+        Needed where there are several signals.
+    bin_s : float, optional
+        Bin width for spikes.
+    prepare : mapping, optional
+        As in :func:`cut`.
+
+    Returns
+    -------
+    recordings : sequence of Recording
+        The stream is Regular in each.
+    name : str
+        Of the stream.
+
+    Raises
+    ------
+    DataError
+        If the stream must be named.
+    ConfigError
+        If bins are asked of a stream that is sampled already.
+    """
+    name = stream or _main_stream(recordings[0])
+    if isinstance(recordings[0].stream(name), Irregular):
+        width = _BIN_S if bin_s is None else bin_s
+        recordings = [_binned(rec, name, width) for rec in recordings]
+    elif bin_s is not None:
+        raise ConfigError(f"bin_s is for spikes; stream {name!r} is sampled already.")
+    if prepare:
+        recordings = prepared(recordings, name, prepare)
+    return recordings, name
 
 
 def _binned(rec: Recording, name: str, bin_s: float) -> Recording:

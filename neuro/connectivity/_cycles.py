@@ -6,7 +6,7 @@ products are exact; sums over a row can exceed it and run in float64.
 
 import numpy as np
 
-from neuro.connectivity._compiled import compiled
+from neuro.stats._compiled import compiled
 from neuro.typing import AnyArray, IntArray
 
 __all__ = ["directed_cycles", "swap_edges", "undirected_cycles"]

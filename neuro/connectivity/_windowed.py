@@ -10,7 +10,7 @@ sample that leaves the window carries the same cosine as the one that enters, so
 step costs two products a pair whatever the window's length.
 """
 
-from neuro.connectivity._compiled import compiled
+from neuro.stats._compiled import compiled
 
 __all__ = ["run_rows"]
 

@@ -1,4 +1,4 @@
-"""Signals as plain arrays: filters, rates, references, spectra, models, HRF, bins.
+"""Signals as plain arrays: filters, rates, references, spectra, models, HRF, bins, history bases.
 
 Time is the last axis. Whatever streams (``CausalFilter``, ``Resampler``,
 ``CountSmoother``) has ``push(chunk)``, ``reset()``, ``state_dict()`` and
@@ -13,6 +13,13 @@ from neuro.signal.ar import (
     multichannel_burg,
     var_residuals,
     whiteness_test,
+)
+from neuro.signal.bases import (
+    HistoryBuffer,
+    bspline_basis,
+    exponential_basis,
+    history_features,
+    raised_cosine_basis,
 )
 from neuro.signal.binning import (
     CountSmoother,
@@ -44,6 +51,7 @@ __all__ = [
     "CausalFilter",
     "CountSmoother",
     "DoubleGamma",
+    "HistoryBuffer",
     "Resampler",
     "Tapering",
     "apply_filter",
@@ -52,22 +60,26 @@ __all__ = [
     "bandpass",
     "bin_counts",
     "bin_index",
+    "bspline_basis",
     "burg",
     "burg_spectrum",
     "choose_order",
     "convolve_hrf",
     "cross_spectrum",
     "double_gamma",
+    "exponential_basis",
     "filter_signal",
     "fit_var",
     "gaussian_taps",
     "highpass",
+    "history_features",
     "hrf",
     "lowpass",
     "morlet_spectra",
     "multichannel_burg",
     "notch",
     "psd",
+    "raised_cosine_basis",
     "reference_matrix",
     "resample",
     "resampled_ranges",

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import neuro
-from neuro.data import Axis, Recording, Regular
+from neuro.data import Axis, Irregular, Recording, Regular
 from neuro.io import save_shards
 from neuro.train import Run
 
@@ -224,8 +224,59 @@ def test_only_the_first_process_speaks(run, eeg_folder, tmp_path, monkeypatch):
         assert (said.code, said.out) == (0, "")
 
 
-def test_estimators_are_sent_to_python(run, eeg_folder, tmp_path):
-    said = run("train", "ar_net", "--data", eeg_folder, "--out", tmp_path / "run", *TINY)
+@pytest.fixture(scope="module")
+def spike_file(tmp_path_factory):
+    """Two minutes of six units that are busy every other half minute."""
+    rng = np.random.default_rng(0)
+    rate = np.where(np.arange(120) // 30 % 2, 24.0, 4.0)
+    times = [np.sort(rng.uniform(0, 120, 2880)) for _ in range(6)]
+    kept = [t[rng.random(len(t)) < rate[t.astype(int)] / 24] for t in times]
+    unit = np.repeat(np.arange(6), [len(k) for k in kept])
+    order = np.argsort(np.concatenate(kept), kind="stable")
+    axis = Axis([f"u{i}" for i in range(6)], "unit")
+    train = Irregular(np.concatenate(kept)[order], unit[order], axis, [(0.0, 120.0)])
+    path = tmp_path_factory.mktemp("spikes") / "spikes.h5"
+    neuro.save(Recording({"spikes": train}, subject="1"), path)
+    return path
+
+
+SPIKES = ("--bin-s", 0.1, "--set", "prior=gaussian", "--set", "n_lags=2", "--json")
+
+
+def test_estimators_choose_their_states_and_can_be_loaded(run, spike_file, tmp_path):
+    said = run("train", "onehot_hmm_glm", "--data", spike_file, "--out", tmp_path / "m", *SPIKES,
+               "--set", "states=1:3", "--set", "rounds=6", "--set", "folds=3")  # fmt: skip
+    assert said.code == 0
+    assert said.json["n_states"] == 2
+    assert said.json["series"] == {"train": 1, "valid": 0}
+    model = neuro.models.load(tmp_path / "m")
+    assert model.n_states == 2
+    assert model.candidates_.tolist() == [1, 2, 3]
+    assert model.provenance["recordings"] == 1
+
+
+def test_estimators_are_scored_on_what_is_held_out(run, spike_file, tmp_path):
+    said = run("train", "poisson_glm", "--data", spike_file, "--out", tmp_path / "m", *SPIKES[:2],
+               "--json", "--valid-by", "time")  # fmt: skip
+    assert said.code == 0
+    assert said.json["series"] == {"train": 1, "valid": 1}
+    # six units, 0.1 s bins, 0.4 or 2.4 spikes in each: about -1.5 nats a unit
+    assert -14 < said.json["valid_score"] < -4
+    again = run("train", "poisson_glm", "--data", spike_file, "--out", tmp_path / "m",
+                *SPIKES[:2])  # fmt: skip
+    assert "fitted: " in again.out
+
+
+def test_options_of_networks_mean_nothing_to_estimators(run, spike_file, eeg_folder, tmp_path):
+    more = ("--data", spike_file, "--out", tmp_path / "m")
+    said = run("train", "poisson_glm", *more, "--length-s", 1)
     assert said.code == 2
-    assert "neuro.models.create('ar_net').fit(x)" in said.err
-    assert not (tmp_path / "run").exists()
+    assert "length_s is for networks" in said.err
+    said = run("train", "poisson_glm", *more, "--init", tmp_path)
+    assert "--init and --stage" in said.err
+    said = run("train", "poisson_glm", *more, "--valid-by", "subject")
+    assert "Only one subject" in said.err
+    said = run("train", "poisson_glm", "--data", eeg_folder, "--out", tmp_path / "m")
+    assert said.code == 2
+    assert "whole numbers" in said.err
+    assert not (tmp_path / "m").exists()

@@ -28,14 +28,25 @@ def _series(seed=0):
     return e
 
 
+def _counts(seed=0):
+    """Three units whose rates change together now and then."""
+    busy = np.repeat([0.2, 1.5, 0.2, 1.5], 150)
+    return np.random.default_rng(seed).poisson(busy, (3, 600))
+
+
+# what an estimator learns from, where it is not a series
+_INPUTS = {"onehot_hmm_glm": _counts, "poisson_glm": _counts}
+
+
 def _fitted(name, **config):
-    return neuro.models.create(name, "tiny", **config).fit(_series())
+    return neuro.models.create(name, "tiny", **config).fit(_INPUTS.get(name, _series)())
 
 
 def test_every_estimator_in_the_folder_is_registered():
     found = set()
-    for path in FOLDER.glob("[a-z]*.py"):
-        module = importlib.import_module(f"neuro.models.{path.stem}")
+    for path in [*FOLDER.glob("[a-z]*.py"), *FOLDER.glob("[a-z]*/__init__.py")]:
+        name = path.stem if path.stem != "__init__" else path.parent.name
+        module = importlib.import_module(f"neuro.models.{name}")
         for _, cls in inspect.getmembers(module, inspect.isclass):
             if issubclass(cls, EstimatorModel) and cls is not EstimatorModel:
                 found.add(f"{cls.__module__}:{cls.__qualname__}")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import types
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ def _braindecode():
     """braindecode with stubs for what is missing; gone again afterwards."""
     from neuro.models import _braindecode
 
-    pytest.importorskip("skorch", reason="the development environment's braindecode is absent")
+    if find_spec("braindecode") is None or find_spec("skorch") is None:
+        pytest.skip("braindecode and skorch of the development environment are not installed")
     before = set(sys.modules)
     for name, content in _STUBS.items():
         if name.partition(".")[0] not in before or name in before:
@@ -54,10 +56,7 @@ def _braindecode():
             sys.modules.setdefault(name, module)
     sys.modules["torchaudio"].functional = sys.modules["torchaudio.functional"]
     sys.modules["torchaudio"].transforms = sys.modules["torchaudio.transforms"]
-    try:
-        _braindecode._models()
-    except MissingDependencyError as error:
-        pytest.skip(f"braindecode: {error}")
+    _braindecode._models()
     yield
     for name in set(sys.modules) - before:
         if name.startswith(("braindecode", *_STUBS)):
@@ -142,6 +141,19 @@ def test_a_braindecode_that_does_not_load_is_told_with_the_remedy(error, said, m
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with pytest.raises(MissingDependencyError, match=said):
         neuro.models.create("braindecode/EEGNet", n_times=256)
+
+
+def test_a_failed_import_leaves_nothing_half_done(monkeypatch):
+    from neuro.cli.doctor import _look
+
+    hidden = ("braindecode", "torchaudio")
+    for name in [n for n in sys.modules if n.split(".")[0] in hidden]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torchaudio", None)  # as if it were not installed
+    assert _look("braindecode", "braindecode", "braindecode")["state"] == "does not load"
+    for _ in range(2):
+        with pytest.raises(MissingDependencyError, match="same release and build as torch"):
+            neuro.models.create("braindecode/EEGNet", n_times=256)
 
 
 def test_sizes_and_outputs_that_do_not_work_are_told_in_our_words():

@@ -1,0 +1,1 @@
+"""What generalised linear models of spike trains share: sessions, rates, fitting."""
