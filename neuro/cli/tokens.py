@@ -1,15 +1,18 @@
 """``neuro tokens``: recordings as code numbers, and a page that says what they mean."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from neuro import models
 from neuro.cli._show import clean, console, show_json
 from neuro.cli._sources import recordings_of
 from neuro.cli.catalogue import load_model
 from neuro.data import Windows, windows
+from neuro.data.by_channel import ANY_CHANNEL
 from neuro.errors import ConfigError
 
 __all__ = ["run_tokens"]
@@ -49,6 +52,8 @@ def run_tokens(
         )
     cut = _cut(model.contract, recordings_of(source, options, root=root, where=where), stream,
                align, label)  # fmt: skip
+    if model.contract.ch_names == (ANY_CHANNEL,):  # learned channel by channel, read as a montage
+        model = models.adapt(model, cut.contract())
     found = inspect_codebook(model, cut, positive=positive, by=by, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
     safe.save_npz(
@@ -82,6 +87,8 @@ def _cut(
     label: str | None,
 ) -> Windows:
     """Windows of the model's own length, in its own unit, rate and channels."""
+    if contract.ch_names == (ANY_CHANNEL,):
+        contract = replace(contract, ch_names=None)
     conformed = [contract.conform(rec, stream) for rec in recordings]
     first = conformed[0].streams
     name = stream or next(k for k, s in first.items() if s.modality == contract.modality)

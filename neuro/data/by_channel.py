@@ -8,11 +8,14 @@ import numpy as np
 from neuro.data.recording import Recording
 from neuro.errors import DataError
 
-__all__ = ["by_channel"]
+__all__ = ["ANY_CHANNEL", "by_channel"]
+
+# what every channel is called that stands for any
+ANY_CHANNEL = "channel"
 
 
 def by_channel(
-    recordings: Recording | Iterable[Recording], *, stream: str, name: str = "channel"
+    recordings: Recording | Iterable[Recording], *, stream: str, name: str = ANY_CHANNEL
 ) -> list[Recording]:
     """Take recordings apart into recordings of one channel each.
 

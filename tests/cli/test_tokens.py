@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import neuro
-from neuro.data import windows
+from neuro.data import by_channel, windows
 from neuro.io import safe
 
 
@@ -43,6 +43,17 @@ def test_a_file_becomes_tokens_with_a_page(run, edf, tokenizer, tmp_path):
         assert secret not in page + said.out
     assert str(tmp_path) not in page
     assert "windows have no classes" in said.out
+
+
+def test_what_was_learned_channel_by_channel_reads_a_montage(run, edf, tmp_path):
+    rec = neuro.read(edf(tmp_path / "train.edf", seed=1))
+    contract = windows(by_channel(rec, stream="eeg"), stream="eeg", length_s=2).contract()
+    neuro.models.create("eegformer", "tiny", contract=contract).save(tmp_path / "model")
+    said = run("tokens", tmp_path / "model", edf(tmp_path / "a.edf"), "--out", tmp_path / "out")
+    assert said.code == 0
+    arrays = safe.load_npz(tmp_path / "out" / "tokens.npz")
+    assert arrays["ids"].shape == (5, 4, 2)
+    assert len(set(arrays["ch_names"].tolist())) == 4
 
 
 @pytest.mark.slow
