@@ -9,15 +9,12 @@ linearly with the number of moments.
 from neuro.models.femba.config import FEMBAConfig
 from neuro.models.femba.heads import MambaHead
 from neuro.models.femba.model import FEMBA, HiddenPatches
-from neuro.models.femba.montage import MONTAGES, montage_matrix
 from neuro.models.femba.recipe import FinetuneRate
 
 __all__ = [
-    "MONTAGES",
     "FEMBA",
     "FEMBAConfig",
     "FinetuneRate",
     "HiddenPatches",
     "MambaHead",
-    "montage_matrix",
 ]

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from neuro.data.montage import MONTAGES
 from neuro.models._config import NetworkConfig
-from neuro.models.femba.montage import MONTAGES, Montage
 
 __all__ = ["FEMBAConfig"]
 
@@ -16,9 +16,9 @@ class FEMBAConfig(NetworkConfig):
 
     Parameters
     ----------
-    montage : {"tcp", "tueg"}
+    montage : {"tcp22", "tcp22_ears_last"}
         Names and order of the 22 channels, when neither `ch_names` nor another
-        `n_chans` is given; see :mod:`neuro.models.femba.montage`.
+        `n_chans` is given; see :mod:`neuro.data.montage`.
     n_blocks : int
         Bidirectional blocks.
     d_patch : int
@@ -67,7 +67,7 @@ class FEMBAConfig(NetworkConfig):
 
     n_times: int = 1280
     sfreq: float = 256.0
-    montage: Montage = "tcp"
+    montage: Literal["tcp22", "tcp22_ears_last"] = "tcp22"
     n_blocks: int = 2
     d_patch: int = 35
     patch_chans: int = 2
@@ -90,7 +90,7 @@ class FEMBAConfig(NetworkConfig):
     decay_all: bool = False
 
     def __post_init__(self) -> None:
-        names = MONTAGES.get(self.montage) if isinstance(self.montage, str) else None
+        names = MONTAGES.get(str(self.montage))
         if names and self.ch_names is None and self.n_chans in (0, len(names)):
             object.__setattr__(self, "ch_names", names)
         super().__post_init__()

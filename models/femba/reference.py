@@ -2,7 +2,7 @@
 
 ``pulp-bio/BioFoundation``, class FEMBA: one file holds either the encoder with
 the decoder (pretraining) or with a classifier. The montage's order is not in
-the file: give ``montage="tueg"`` for weights pretrained on what the builder of
+the file: give ``montage="tcp22_ears_last"`` for weights pretrained on what the builder of
 that corpus wrote.
 """
 

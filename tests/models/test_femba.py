@@ -12,13 +12,13 @@ from torch.nn import functional as F
 
 import neuro.models
 from neuro.data import Axis, Batch, Recording, Regular, windows
+from neuro.data.montage import MONTAGES
 from neuro.datasets import synthetic
-from neuro.errors import ConfigError, ContractError, DataError, UnitError
+from neuro.errors import ConfigError, ContractError, UnitError
 from neuro.models._reference import renamed
-from neuro.models.femba import FEMBA, MONTAGES, FEMBAConfig, FinetuneRate, montage_matrix
+from neuro.models.femba import FEMBA, FEMBAConfig, FinetuneRate
 from neuro.models.femba.reference import femba_tensors, name_table
 from neuro.nn.mamba import Mamba
-from neuro.signal.reference import apply_matrix
 from neuro.train.stages import parameter_groups, pick_stage, prepared
 
 FOLDER = Path(__file__).parents[2].parent / "shared" / "oracles" / "femba"
@@ -218,7 +218,7 @@ def test_a_published_file_is_read_by_its_names(arrays, published, tmp_path):
     save_file(pretraining, tmp_path / "w.safetensors")
     model = neuro.models.from_reference("femba", tmp_path / "w.safetensors")
     assert (model.config.n_blocks, model.config.d_patch, model.config.n_times) == (2, 8, 1280)
-    assert model.contract.ch_names == MONTAGES["tcp"]
+    assert model.contract.ch_names == MONTAGES["tcp22"]
     _hidden(model, arrays["mask"])
     _close(model.loss(arrays["x_uv"], _rng())["loss"], arrays["pre_loss_masked"], SINGLE)
     tuned = neuro.models.from_reference("femba", tmp_path / "w.safetensors", n_outputs=3)
@@ -289,45 +289,22 @@ def _recording(seed=0):
     return Recording({"eeg": Regular(x, 256, "uV", axis, "eeg")}, id="r"), x
 
 
-def test_both_published_orders_hold_the_same_22_derivations():
-    tcp, tueg = MONTAGES["tcp"], MONTAGES["tueg"]
-    assert len(set(tcp)) == 22
-    assert sorted(tcp) == sorted(tueg)
-    assert (tcp[8], tcp[13]) == ("A1-T3", "T4-A2")
-    assert tueg[20:] == ("A1-T3", "T4-A2")
-
-
-@pytest.mark.parametrize("montage", ["tcp", "tueg"])
-def test_the_matrix_subtracts_the_right_electrodes(montage):
-    x = np.random.default_rng(0).standard_normal((21, 5))
-    matrix, names = montage_matrix(ELECTRODES, montage)
-    rows = {name.upper(): row for name, row in zip(ELECTRODES, x, strict=True)}
-    for name, row in zip(names, apply_matrix(matrix, x), strict=True):
-        first, second = name.split("-")
-        assert np.allclose(row, rows[first] - rows[second], atol=1e-12)
-
-
-def test_missing_electrodes_and_montages_are_named():
-    with pytest.raises(DataError, match="needs the electrodes A1, A2"):
-        montage_matrix([n for n in ELECTRODES if n not in ("A1", "A2")])
-    with pytest.raises(ConfigError, match="Did you mean 'tcp'"):
-        montage_matrix(ELECTRODES, "tpc")
-
-
 def test_the_contract_derives_the_montage_from_referential_channels():
     model = neuro.models.create("femba", "paper_tiny", n_blocks=1, d_patch=2)
     contract = replace(model.contract, highpass=None, lowpass=None)
     recording, x = _recording()
     found = contract.conform(recording).streams["eeg"]
-    expected = apply_matrix(montage_matrix(ELECTRODES)[0], x)
-    assert found.axis.names == MONTAGES["tcp"]
+    rows = {name.upper(): row for name, row in zip(ELECTRODES, x, strict=True)}
+    sides = [name.split("-") for name in MONTAGES["tcp22"]]
+    expected = np.stack([rows[first] - rows[second] for first, second in sides])
+    assert found.axis.names == MONTAGES["tcp22"]
     assert np.allclose(found.values(), expected, atol=1e-4)
     assert found.valid is None or found.valid.all()
 
 
 def test_the_other_order_is_refused():
     model = neuro.models.create("femba", "paper_tiny", n_blocks=1, d_patch=2)
-    batch = _batch(model, torch.randn(1, 22, 1280), ch_names=MONTAGES["tueg"])
+    batch = _batch(model, torch.randn(1, 22, 1280), ch_names=MONTAGES["tcp22_ears_last"])
     with pytest.raises(ContractError, match=r"another order: place 8 is 'T3-C3'"):
         model(batch)
 
