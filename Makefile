@@ -4,6 +4,8 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --quiet --disable-pip-version-check install -c constraints.txt
 PYTEST := $(PY) -m pytest -p no:cacheprovider
+# tests that share an expensive fixture stay on one worker
+SPREAD = -n $(WORKERS) --dist loadgroup
 WORKERS ?= 2
 # kernels in parallel worker processes must not each take every core
 export OMP_NUM_THREADS ?= 1
@@ -27,13 +29,13 @@ types: $(VENV)/.dev
 	$(VENV)/bin/mypy
 
 unit: $(VENV)/.dev
-	$(PYTEST) -n $(WORKERS) -m "not slow and not network and not packaging" tests
+	$(PYTEST) $(SPREAD) -m "not slow and not network and not packaging" tests
 
 slow: $(VENV)/.dev
-	$(PYTEST) -n $(WORKERS) -m "(slow or network) and not packaging" tests
+	$(PYTEST) $(SPREAD) -m "(slow or network) and not packaging" tests
 
 doctests: $(VENV)/.dev
-	$(PYTEST) -n $(WORKERS) --doctest-modules neuro
+	$(PYTEST) $(SPREAD) --doctest-modules neuro
 
 packaging: $(VENV)/.dev
 	$(PYTEST) -m packaging tests

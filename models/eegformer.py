@@ -227,8 +227,8 @@ class EEGFormer(NetworkModel):
     two sizes. "default" is the small one and differs where the plain recipe
     fails or is slow: such a codebook collapses to a few codes (measured, see
     the card), so that codes start from data, learn as running means and are
-    replaced when unused; and there is no dropout, which costs half the speed
-    on a CPU and made no difference to the codes.
+    replaced when unused; and there is no dropout, with which a step takes a fifth
+    to a third longer on a CPU and which made no difference to the codes.
 
     A frame of which a sample is missing counts as missing. Channels are
     normalised on their own, so that their overall size is not in the codes.

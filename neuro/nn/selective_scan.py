@@ -213,9 +213,11 @@ def _loop(
     u: Tensor, step: Tensor, A: Tensor, B: Tensor, C: Tensor, h: Tensor
 ) -> tuple[Tensor, Tensor]:
     rows = []
-    for t in range(u.shape[1]):
-        h = _next_state(h, step[:, t], (step * u)[:, t], A, B[:, t])
-        rows.append((h * C[:, t, None, :]).sum(-1))
+    # taken apart at once: the slope of a slice at each step would be as long as the sequence
+    moments = zip(*(t.unbind(dim=1) for t in (step, step * u, B, C)), strict=True)
+    for step_t, du_t, b_t, c_t in moments:
+        h = _next_state(h, step_t, du_t, A, b_t)
+        rows.append((h * c_t[..., None, :]).sum(-1))
     return torch.stack(rows, dim=1), h
 
 

@@ -79,7 +79,7 @@ def page(
     Examples
     --------
     >>> html = page("A run", [Section("Facts", facts=[("steps", "10")])])
-    >>> "<dt>steps</dt><dd>10</dd>" in html, "http" in html
+    >>> "<dt>steps</dt><dd>10</dd>" in html, "<script" in html
     (True, False)
     """
     from importlib.resources import files

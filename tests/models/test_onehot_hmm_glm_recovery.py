@@ -10,7 +10,7 @@ from neuro.models._glm.sessions import session_table
 from neuro.models.onehot_hmm_glm import OneHotHMMGLM
 from neuro.models.onehot_hmm_glm.em import Chain, held_out, smoothed
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("recovery")]
 SEEDS, TRAINED, STATES = range(5), 12, 5
 SETTINGS = {"states": STATES, "link": "sigmoid", "diagonal": "edge"}
 

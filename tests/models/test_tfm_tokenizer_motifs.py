@@ -17,7 +17,7 @@ from neuro.nn.attention import Transformer
 from neuro.nn.spectra import stft_magnitude
 from neuro.train import fit
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("motifs")]
 
 LENGTH_S, N_FRAMES, N_TIMES = 10, 19, 2000
 # A small network, so that a test can train it; the sizes of "default" give the
