@@ -6,7 +6,7 @@ from typing import Any
 
 from neuro import models
 from neuro.cli._show import clean, console, show_json
-from neuro.cli.training import sampled
+from neuro.cli.cutting import sampled
 from neuro.data import Recording, Regular
 from neuro.errors import ConfigError, DataError
 from neuro.typing import FloatArray

@@ -10,7 +10,7 @@ from neuro import models
 from neuro.cli._show import clean, console, show_json
 from neuro.cli._sources import recordings_of
 from neuro.cli.catalogue import load_model
-from neuro.cli.training import cut
+from neuro.cli.cutting import cut
 from neuro.data import Windows
 from neuro.errors import ConfigError, DataError, NeuroError, did_you_mean
 from neuro.evaluate.pretraining import TrainedInside
