@@ -1,6 +1,7 @@
 """What every network of this package shares: checks at the door, save and load."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -21,7 +22,7 @@ from neuro.models._folder import (
 )
 from neuro.typing import PathLike, Seed
 
-__all__ = ["Inputs", "NetworkModel", "Output"]
+__all__ = ["Inputs", "NetworkModel", "Output", "evaluating"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +92,8 @@ class NetworkModel(nn.Module):
     order_free : bool
         True if reordering the channels together with their identity
         reorders the tokens and changes nothing else.
+    head : nn.Module, optional
+        From an embedding to a prediction; None without outputs.
     provenance : dict
         How the weights came about; a training loop fills it, `save` keeps it.
     """
@@ -111,6 +114,8 @@ class NetworkModel(nn.Module):
                 f"{type(self).__name__} needs a {self.config_class.__name__}, "
                 f"not {type(config).__name__}."
             )
+        # not on the class: torch looks for modules only where nothing else has the name
+        self.head: nn.Module | None = None
         self.config = config
         self.contract = contract or self.default_contract(config)
         self.provenance = {}
@@ -221,7 +226,10 @@ class NetworkModel(nn.Module):
 
     def predict(self, embedding: Tensor) -> Tensor | None:
         """Output of the head; None for a model without one."""
-        return None
+        if self.head is None:
+            return None
+        out: Tensor = self.head(embedding)
+        return out
 
     def forward(self, batch: Batch | Tensor) -> Output:
         """Check the input, encode it, apply the head.
@@ -410,3 +418,23 @@ class NetworkModel(nn.Module):
         # what the weights were trained on goes with them: evaluation asks for it
         self.provenance = dict(card.get("provenance") or {})
         return self
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Eval mode without gradients for a while: no dropout, no code moves.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Every part of it goes back to the mode it was in.
+    """
+    training = [m for m in module.modules() if m.training]
+    try:
+        for m in training:
+            m.training = False
+        with torch.no_grad():
+            yield
+    finally:
+        for m in training:
+            m.training = True

@@ -30,6 +30,7 @@ from neuro.errors import ConfigError, FileError, MissingDependencyError, did_you
 from neuro.models._base import NetworkModel, Output
 from neuro.models._config import NetworkConfig
 from neuro.models._folder import CARD, compare, read_card, read_weights
+from neuro.nn.masks import valid_samples
 from neuro.nn.scaling import Scaling
 from neuro.train.stages import Stage
 from neuro.typing import PathLike, Seed
@@ -228,7 +229,7 @@ class BraindecodeNetwork(NetworkModel):
         """
         x, channel_mask, _, time_mask = self.inputs(batch)
         if self.scaling is not None:
-            valid = _valid(x, channel_mask, time_mask)
+            valid = valid_samples(x, channel_mask, time_mask)
             self.scaling.fit(x[:, :, None], None if valid is None else valid[:, :, None])
 
     def _through(
@@ -240,7 +241,7 @@ class BraindecodeNetwork(NetworkModel):
         channel_index: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Prediction, and the embedding caught on its way into the last layer."""
-        valid = _valid(x, channel_mask, time_mask)
+        valid = valid_samples(x, channel_mask, time_mask)
         if valid is not None:  # where, not a product: what stands under a mask may be NaN
             x = torch.where(valid, x, torch.zeros_like(x))
         if self.scaling is not None:
@@ -512,18 +513,6 @@ def _chs_info(config: BraindecodeConfig) -> list[dict[str, Any]] | None:
         {"ch_name": name, "kind": "eeg", "loc": np.concatenate([place, rest])}
         for name, place in zip(config.ch_names, table, strict=True)
     ]
-
-
-def _valid(x: Tensor, channel_mask: Tensor | None, time_mask: Tensor | None) -> Tensor | None:
-    """Which samples exist, (batch, channel, time); None if all do."""
-    if channel_mask is None and time_mask is None:
-        return None
-    valid = torch.ones_like(x, dtype=torch.bool)
-    if channel_mask is not None:
-        valid = valid & channel_mask[:, :, None]
-    if time_mask is not None:
-        valid = valid & time_mask[:, None, :]
-    return valid
 
 
 def _compare_sizes(config: BraindecodeConfig, tensors: Mapping[str, Tensor], path: Path) -> None:

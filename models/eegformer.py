@@ -11,8 +11,6 @@ agree with the reported numbers of parameters. Every such value is a field of
 `EEGFormerConfig`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -23,11 +21,12 @@ from torch.nn import functional as F
 
 from neuro.data import Batch, InputContract, Windows
 from neuro.errors import ConfigError
-from neuro.models._base import NetworkModel
+from neuro.models._base import NetworkModel, evaluating
 from neuro.models._config import NetworkConfig
 from neuro.models._tokens import Tokens, TokenSpectra
 from neuro.nn.attention import Transformer
 from neuro.nn.heads import LinearHead, masked_mean
+from neuro.nn.masks import valid_samples
 from neuro.nn.patching import n_overlapping_patches, overlap_add, overlapping_patches
 from neuro.nn.quantise import CodebookStart, VectorQuantiser
 from neuro.nn.spectra import n_frames, stft_magnitude
@@ -355,7 +354,7 @@ class EEGFormer(NetworkModel):
         rng = np.random.default_rng(seed)
         rows = rng.choice(len(train), min(len(train), _START_WINDOWS), replace=False)
         generator = torch.Generator().manual_seed(int(rng.integers(2**32)))
-        with _evaluating(self):
+        with evaluating(self):
             x, channel_mask, _, time_mask = self.inputs(train.batch(np.sort(rows)))
             tokens, valid = self._encode_patches(self._sequence(x, channel_mask, time_mask))
             self.quantiser.start(tokens, valid, generator)
@@ -366,13 +365,8 @@ class EEGFormer(NetworkModel):
         self, x: Tensor, channel_mask: Tensor | None, time_mask: Tensor | None
     ) -> _Sequence:
         """Spectra or samples of each channel, normalised on their own."""
-        there = None
-        if channel_mask is not None or time_mask is not None:
-            there = torch.ones_like(x, dtype=torch.bool)
-            if channel_mask is not None:
-                there = there & channel_mask[:, :, None]
-            if time_mask is not None:
-                there = there & time_mask[:, None, :]
+        there = valid_samples(x, channel_mask, time_mask)
+        if there is not None:
             # where, not a product: what stands under a mask may be NaN
             x = torch.where(there, x, torch.zeros_like(x))
         x, valid = x.float(), there
@@ -457,13 +451,6 @@ class EEGFormer(NetworkModel):
             rows = F.pad(rows, (0, 0, 0, self.config.n_chans - rows.shape[1]))
         return rows.flatten(1)
 
-    def predict(self, embedding: Tensor) -> Tensor | None:
-        """Output of the head; None for a model without one."""
-        if self.head is None:
-            return None
-        out: Tensor = self.head(embedding)
-        return out
-
     # -- codes ------------------------------------------------------------------
 
     def _code(
@@ -537,7 +524,7 @@ class EEGFormer(NetworkModel):
             If the batch is not what the model accepts.
         """
         x, channel_mask, _, time_mask = self.inputs(batch)
-        with _evaluating(self):
+        with evaluating(self):
             tokens, valid = self._encode_patches(self._sequence(x, channel_mask, time_mask))
             ids = self.quantiser.nearest(tokens)
         if valid is not None:
@@ -576,7 +563,7 @@ class EEGFormer(NetworkModel):
         if c.spectral == "none":
             raise ConfigError("spectral='none' reads samples: there are no spectra to show.")
         x, channel_mask, _, time_mask = self.inputs(batch)
-        with _evaluating(self):
+        with evaluating(self):
             sequence = self._sequence(x, channel_mask, time_mask)
             rebuilt = self._code(sequence, None, None).rebuilt
         columns = []
@@ -588,16 +575,3 @@ class EEGFormer(NetworkModel):
             columns.append(values.transpose(-1, -2))
         freqs = torch.arange(1, c.n_bins + 1, dtype=torch.float64) * c.sfreq / c.n_fft
         return TokenSpectra(columns[0], columns[1], freqs)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode, and back to the mode of every module."""
-    modes = [(m, m.training) for m in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

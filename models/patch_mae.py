@@ -27,7 +27,14 @@ from neuro.models._base import NetworkModel
 from neuro.models._config import NetworkConfig
 from neuro.nn.attention import Transformer
 from neuro.nn.heads import LinearHead, masked_mean
-from neuro.nn.masks import MaskKind, Visible, choose_visible, gather_tokens, mask_scores
+from neuro.nn.masks import (
+    MaskKind,
+    Visible,
+    choose_visible,
+    gather_tokens,
+    mask_scores,
+    valid_samples,
+)
 from neuro.nn.patching import n_patches, pad_to_patches, patchify
 from neuro.nn.positions import ChannelPlaces, time_code
 from neuro.nn.scaling import Scaling, ScalingKind, moments
@@ -333,11 +340,9 @@ class PatchMAE(NetworkModel):
         complete = channel_mask is None and time_mask is None
         if complete and x.shape[-1] % patch == 0:
             return _Grid(patchify(x, patch), None, None)
-        valid = torch.ones_like(x, dtype=torch.bool)
-        if channel_mask is not None:
-            valid = valid & channel_mask[:, :, None]
-        if time_mask is not None:
-            valid = valid & time_mask[:, None, :]
+        valid = valid_samples(x, channel_mask, time_mask)
+        if valid is None:
+            valid = torch.ones_like(x, dtype=torch.bool)
         # where, not a product: what stands under a mask may be NaN
         x = torch.where(valid, x, torch.zeros_like(x))
         valid = patchify(pad_to_patches(valid, patch, False), patch)
@@ -419,13 +424,6 @@ class PatchMAE(NetworkModel):
         elif n_chans < config.n_chans:
             rows = F.pad(rows, (0, 0, 0, config.n_chans - n_chans))
         return rows.flatten(1)
-
-    def predict(self, embedding: Tensor) -> Tensor | None:
-        """Output of the head; None for a model without one."""
-        if self.head is None:
-            return None
-        out: Tensor = self.head(embedding)
-        return out
 
     # -- training -------------------------------------------------------------
 

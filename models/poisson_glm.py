@@ -16,6 +16,12 @@ import numpy as np
 
 from neuro.errors import ConfigError, DataError
 from neuro.models._estimator import EstimatorModel
+from neuro.models._glm.baseline import (
+    constant_of,
+    constant_weights,
+    fitted_dispersion,
+    mean_rates,
+)
 from neuro.models._glm.fit import Penalty, Share, fit_weights, log_likelihoods, predictors
 from neuro.models._glm.rates import BLOCK_BINS, Observation
 from neuro.models._glm.sessions import SessionTable, SpikeGLMConfig, layout, session_table
@@ -26,10 +32,6 @@ from neuro.typing import FloatArray, IntArray
 __all__ = [
     "PoissonGLM",
     "PoissonGLMConfig",
-    "constant_of",
-    "constant_weights",
-    "fitted_dispersion",
-    "mean_rates",
 ]
 
 _TOL_NATS = 1e-8
@@ -64,51 +66,6 @@ class PoissonGLMConfig(SpikeGLMConfig):
         super().__post_init__()
         if not (np.isfinite(self.strength) and self.strength >= 0) or self.n_steps < 1:
             raise ConfigError("strength must be 0 or more and n_steps at least 1.")
-
-
-def constant_of(rates: FloatArray, observation: Observation) -> FloatArray:
-    """Predictor that gives each of these mean rates."""
-    if observation.link == "exp":
-        return np.asarray(np.log(rates))
-    if observation.link == "sigmoid":
-        return np.asarray(np.log(rates / (1 - rates)))
-    return np.asarray(rates + np.log(-np.expm1(-rates)))
-
-
-def mean_rates(table: SessionTable, observation: Observation) -> FloatArray:
-    """Mean count of a bin of each unit, kept where every link has a predictor for it.
-
-    A silent unit counts as if it had fired a tenth of a spike in all.
-    """
-    least = 0.1 / max(1, int(table.valid.sum()))
-    mean = table.counts[table.valid].mean(axis=0, dtype=np.float64)
-    most = 1 - least if observation.link == "sigmoid" else np.inf
-    return np.asarray(np.clip(mean, least, most))
-
-
-def constant_weights(table: SessionTable, observation: Observation) -> FloatArray:
-    """Weights that give every unit its mean rate, (n_units, n_columns)."""
-    out = np.zeros((table.counts.shape[1], table.design.shape[1]))
-    out[:, -1] = constant_of(mean_rates(table, observation), observation)
-    return out
-
-
-def fitted_dispersion(counts: FloatArray, rates: FloatArray) -> FloatArray:
-    """Most likely r of a negative binomial for given rates, (n_units,), 0.01 to 10,000."""
-    from scipy.optimize import minimize_scalar
-    from scipy.special import gammaln
-
-    def loss(log_r: float, n: FloatArray, f: FloatArray) -> float:
-        r = float(np.exp(log_r))
-        own = gammaln(n + r) - gammaln(r) - r * np.log1p(f / r) + n * (np.log(f) - np.log(f + r))
-        return -float(own.sum())
-
-    bounds = (np.log(0.01), np.log(10_000.0))
-    found = [
-        minimize_scalar(loss, bounds=bounds, args=(n, f), method="bounded").x
-        for n, f in zip(counts.T.astype(np.float64), rates.T.astype(np.float64), strict=True)
-    ]
-    return np.exp(np.array(found))
 
 
 class PoissonGLM(EstimatorModel):

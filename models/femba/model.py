@@ -18,6 +18,7 @@ from neuro.models.femba.heads import MambaHead
 from neuro.models.femba.reference import SOURCE, femba_tensors
 from neuro.nn.heads import masked_mean
 from neuro.nn.mamba import BidirectionalMamba, undecayed
+from neuro.nn.masks import valid_samples
 from neuro.train.stages import Stage
 
 __all__ = ["FEMBA", "HiddenPatches"]
@@ -229,11 +230,9 @@ class FEMBA(NetworkModel):
         complete = channel_mask is None and time_mask is None and channel_index is None
         if complete and x.shape[1] == rows and not behind:
             return _Grid(x, None, None)
-        valid = torch.ones_like(x, dtype=torch.bool)
-        if channel_mask is not None:
-            valid = valid & channel_mask[:, :, None]
-        if time_mask is not None:
-            valid = valid & time_mask[:, None, :]
+        valid = valid_samples(x, channel_mask, time_mask)
+        if valid is None:
+            valid = torch.ones_like(x, dtype=torch.bool)
         # where, not a product: what stands under a mask may be NaN
         x = torch.where(valid, x, torch.zeros_like(x))
         if channel_index is not None:

@@ -32,6 +32,7 @@ import numpy as np
 
 from neuro.errors import ConfigError, DataError
 from neuro.models._estimator import EstimatorModel
+from neuro.models._glm.baseline import constant_of, fitted_dispersion, mean_rates
 from neuro.models._glm.fit import log_likelihoods, predictors
 from neuro.models._glm.rates import Observation
 from neuro.models._glm.sessions import SessionTable, session_table
@@ -40,7 +41,6 @@ from neuro.models.onehot_hmm_glm.em import Chain, Round, held_out, smoothed
 from neuro.models.onehot_hmm_glm.online import OnlineFilter
 from neuro.models.onehot_hmm_glm.paper import fit_as_published
 from neuro.models.onehot_hmm_glm.steps import Problem, one_state, ordered, started, typed
-from neuro.models.poisson_glm import constant_of, fitted_dispersion, mean_rates
 from neuro.stats.hmm import filter_states, most_probable_path
 from neuro.typing import FloatArray, IntArray, PathLike
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from neuro.models._glm.baseline import constant_weights
 from neuro.models._glm.fit import Penalty, Share
 from neuro.models._glm.rates import Observation
 from neuro.models._glm.sessions import SessionTable, layout
@@ -13,7 +14,6 @@ from neuro.models.onehot_hmm_glm.config import OneHotHMMGLMConfig
 from neuro.models.onehot_hmm_glm.em import Chain, Round, maximise, prior_moves, run_em, smoothed
 from neuro.models.onehot_hmm_glm.priors import Quadratic, Types, find_types
 from neuro.models.onehot_hmm_glm.start import ScoreMap, score_map, window_states
-from neuro.models.poisson_glm import constant_weights
 from neuro.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["Problem", "Typed", "one_state", "ordered", "shared_map", "started", "typed"]

@@ -1,7 +1,6 @@
 """The whole system: tokenizer, encoder, stages, what users call."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuro.data import Batch, InputContract, Windows
-from neuro.models._base import NetworkModel
+from neuro.models._base import NetworkModel, evaluating
 from neuro.models._config import NetworkConfig
 from neuro.models._reference import ReferenceSource, ReferenceWeights
 from neuro.models._tokens import Tokens, TokenSpectra
@@ -19,6 +18,7 @@ from neuro.models.tfm_tokenizer.config import TFMTokenizerConfig
 from neuro.models.tfm_tokenizer.encoder import PlainHead, TokenEncoder, pooled
 from neuro.models.tfm_tokenizer.reference import our_tensors
 from neuro.models.tfm_tokenizer.tokenizer import Frames, Tokenizer
+from neuro.nn.masks import valid_samples
 from neuro.train.stages import Stage
 from neuro.typing import Seed
 
@@ -217,7 +217,7 @@ class TFMTokenizer(NetworkModel):
         frames = self._frames(batch)
         tokenizer.fit_bins(frames)
         if not bool(tokenizer.quantiser.ready):
-            with _frozen(tokenizer):
+            with evaluating(tokenizer):
                 temporal = tokenizer.temporal_features(frames)
                 z = tokenizer.vectors(frames.spectra, temporal, frames.valid)
             tokenizer.quantiser.start(z, frames.valid, generator)
@@ -290,7 +290,7 @@ class TFMTokenizer(NetworkModel):
         """
         tokenizer = self.tokenizer
         frames = self._frames(batch)
-        with _frozen(tokenizer):
+        with evaluating(tokenizer):
             temporal = tokenizer.temporal_features(frames)
             z = tokenizer.vectors(frames.spectra, temporal, frames.valid)
             codes = tokenizer.quantiser(z, frames.valid).codes
@@ -310,7 +310,7 @@ class TFMTokenizer(NetworkModel):
 
     def _frames(self, batch: Batch | Tensor) -> Frames:
         x, channel_mask, _, time_mask = self.inputs(batch)
-        valid = _samples(x, channel_mask, time_mask)
+        valid = valid_samples(x, channel_mask, time_mask)
         return self.tokenizer.frames(
             x.flatten(0, 1), None if valid is None else valid.flatten(0, 1)
         )
@@ -318,9 +318,9 @@ class TFMTokenizer(NetworkModel):
     @torch.no_grad()
     def _ids(self, x: Tensor, channel_mask: Tensor | None, time_mask: Tensor | None) -> TokenIds:
         """Code numbers and which are valid, the tokenizer as it is when frozen."""
-        valid = _samples(x, channel_mask, time_mask)
+        valid = valid_samples(x, channel_mask, time_mask)
         rows = None if valid is None else valid.flatten(0, 1)
-        with _frozen(self.tokenizer), torch.autocast(x.device.type, enabled=False):
+        with evaluating(self.tokenizer), torch.autocast(x.device.type, enabled=False):
             ids, whole = self.tokenizer.ids(x.flatten(0, 1).to(self.codebook.dtype), rows)
         shape = (x.shape[0], x.shape[1], ids.shape[1])
         return TokenIds(ids.reshape(shape), None if whole is None else whole.reshape(shape))
@@ -338,13 +338,6 @@ class TFMTokenizer(NetworkModel):
         cls, tokens = self.encoder(ids, self.codebook, valid, channel_index)
         embedding = pooled(cls, tokens, valid, self.config, channel_index)
         return embedding, tokens.flatten(1, 2)
-
-    def predict(self, embedding: Tensor) -> Tensor | None:
-        """Output of the head; None for a model without one."""
-        if self.head is None:
-            return None
-        out: Tensor = self.head(embedding)
-        return out
 
     # -- training ---------------------------------------------------------------
 
@@ -524,26 +517,3 @@ class TFMTokenizer(NetworkModel):
         weight = alpha * target + (1 - alpha) * (1 - target)
         missed = 1 - torch.exp(-plain)  # probability of the wrong class
         return (weight * missed**self.config.focal_gamma * plain).mean()
-
-
-def _samples(x: Tensor, channel_mask: Tensor | None, time_mask: Tensor | None) -> Tensor | None:
-    """Which samples are there, (batch, channel, time); None if all are."""
-    if channel_mask is None and time_mask is None:
-        return None
-    valid = torch.ones_like(x, dtype=torch.bool)
-    if channel_mask is not None:
-        valid = valid & channel_mask[:, :, None]
-    return valid if time_mask is None else valid & time_mask[:, None, :]
-
-
-@contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    """Eval mode for a while: no dropout, no code moves."""
-    training = [m for m in module.modules() if m.training]
-    for m in training:
-        m.training = False
-    try:
-        yield
-    finally:
-        for m in training:
-            m.training = True

@@ -1,4 +1,6 @@
-"""Which tokens a masked model sees: random, spans, whole channels, whole moments.
+"""What exists of a batch, and which tokens a masked model sees of it.
+
+Hidden are random tokens, spans, whole channels or whole moments.
 
 Every rule gives each token a score; the tokens with the lowest scores stay
 visible. So each example keeps an exact number whatever the rule, padding is
@@ -12,7 +14,14 @@ from torch import Tensor
 
 from neuro.errors import ConfigError, did_you_mean
 
-__all__ = ["MaskKind", "Visible", "choose_visible", "gather_tokens", "mask_scores"]
+__all__ = [
+    "MaskKind",
+    "Visible",
+    "choose_visible",
+    "gather_tokens",
+    "mask_scores",
+    "valid_samples",
+]
 
 MaskKind: TypeAlias = Literal["random", "span", "channel", "time", "mixed"]
 
@@ -192,3 +201,36 @@ def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
     [[[3.0], [1.0]]]
     """
     return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[-1]))
+
+
+def valid_samples(
+    x: Tensor, channel_mask: Tensor | None, time_mask: Tensor | None
+) -> Tensor | None:
+    """Which samples of a batch exist.
+
+    Parameters
+    ----------
+    x : Tensor, shape (batch, n_chans, n_times)
+        The batch; what stands where nothing exists may be NaN.
+    channel_mask : Tensor, shape (batch, n_chans), bool, or None
+        False where a channel is absent; None if none is.
+    time_mask : Tensor, shape (batch, n_times), bool, or None
+        False where a sample is missing; None if none is.
+
+    Returns
+    -------
+    Tensor, shape (batch, n_chans, n_times), bool, or None
+        None if all exist.
+
+    Examples
+    --------
+    >>> import torch
+    >>> valid_samples(torch.zeros(1, 2, 2), torch.tensor([[True, False]]), None).tolist()
+    [[[True, True], [False, False]]]
+    """
+    if channel_mask is None and time_mask is None:
+        return None
+    valid = torch.ones_like(x, dtype=torch.bool)
+    if channel_mask is not None:
+        valid = valid & channel_mask[:, :, None]
+    return valid if time_mask is None else valid & time_mask[:, None, :]

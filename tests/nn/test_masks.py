@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuro.errors import ConfigError
-from neuro.nn.masks import choose_visible, gather_tokens, mask_scores
+from neuro.nn.masks import choose_visible, gather_tokens, mask_scores, valid_samples
 
 KINDS = ["random", "span", "channel", "time", "mixed"]
 
@@ -106,3 +106,17 @@ def test_a_wrong_name_is_answered_with_the_right_one():
 def test_a_ratio_that_hides_nothing_or_all_is_refused(ratio):
     with pytest.raises(ConfigError, match="mask ratio"):
         choose_visible(torch.zeros(1, 4), ratio)
+
+
+def test_a_sample_exists_where_its_channel_and_its_moment_do():
+    x = torch.full((2, 3, 4), float("nan"))
+    channels = torch.tensor([[True, True, False], [True, True, True]])
+    moments = torch.tensor([[True] * 4, [True, True, False, False]])
+    assert valid_samples(x, None, None) is None
+    both = valid_samples(x, channels, moments)
+    assert both is not None
+    assert both.sum(dim=(1, 2)).tolist() == [8, 6]
+    assert not both[0, 2].any()
+    assert not both[1, :, 2:].any()
+    assert torch.equal(valid_samples(x, channels, None), channels[:, :, None].expand(2, 3, 4))
+    assert torch.equal(valid_samples(x, None, moments), moments[:, None].expand(2, 3, 4))
