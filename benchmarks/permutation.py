@@ -22,8 +22,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from neuro.evaluate import permutation_score
-from neuro.evaluate.permutation import PENALTIES
-from neuro.evaluate.probes import RidgeProbe
+from neuro.evaluate.probing.permutation import PENALTIES
+from neuro.evaluate.probing.probes import RidgeProbe
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:

@@ -95,7 +95,7 @@ if neuro.datasets.available("pain122"):
 # in NEURO_TUTORIAL_ROOT.
 root = (sys.argv[1:] or [os.environ.get("NEURO_TUTORIAL_ROOT", "")])[0]
 if root and Path(root, "haxby_slice").is_dir():
-    from neuro.evaluate.offline import offline_task
+    from neuro.evaluate.suite.offline import offline_task
 
     task = offline_task("haxby_slice")
     viewed = task.cut(neuro.datasets.load("haxby_slice", root=root))

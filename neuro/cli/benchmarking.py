@@ -26,7 +26,7 @@ def run_benchmark(
     as_json: bool,
 ) -> bool:
     """Run the suite, write its tables into `out` and print them; False if a data set failed."""
-    from neuro.evaluate.suite import benchmark
+    from neuro.evaluate.suite.benchmark import benchmark
 
     out.mkdir(parents=True, exist_ok=True)
     done = benchmark(

@@ -13,8 +13,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from neuro.cli._show import console, problems
 from neuro.data import Recording, Windows
 from neuro.errors import DataUnavailableError
-from neuro.evaluate.offline import OfflineTask, offline_task, simulate
 from neuro.evaluate.splitting import Split
+from neuro.evaluate.suite.offline import OfflineTask, offline_task, simulate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,7 @@ from neuro.cli.catalogue import load_model
 from neuro.cli.cutting import cut
 from neuro.data import Windows
 from neuro.errors import ConfigError, DataError, NeuroError, did_you_mean
-from neuro.evaluate.pretraining import TrainedInside
+from neuro.evaluate.contenders.pretraining import TrainedInside
 from neuro.evaluate.task import Kind
 from neuro.io import safe
 
@@ -272,7 +272,7 @@ def _measured(trained: dict[str, Any], index: Windows) -> "list[ModelMeasures]":
 
 
 def _windows(config: EvaluationConfig, beside: Path) -> Windows:
-    from neuro.evaluate.offline import StreamTarget
+    from neuro.evaluate.suite.offline import StreamTarget
 
     source = beside / config.data
     reading = dict(config.reading)

@@ -6,7 +6,7 @@ import numpy as np
 
 from neuro.data import Windows
 from neuro.errors import DataError, LeakageError
-from neuro.evaluate.scoring import Metric
+from neuro.evaluate.scores.scoring import Metric
 from neuro.evaluate.splitting import Plan, level_names
 from neuro.evaluate.task import Task
 from neuro.typing import AnyArray, IntArray

@@ -10,11 +10,11 @@ import numpy as np
 
 from neuro.data import Windows
 from neuro.errors import NeuroError
-from neuro.evaluate.counts import own_likelihood
-from neuro.evaluate.finetuning import Rows
-from neuro.evaluate.fitting import fit_predict
-from neuro.evaluate.retrieval import ranked
-from neuro.evaluate.sources import Contender
+from neuro.evaluate.contenders.finetuning import Rows
+from neuro.evaluate.contenders.sources import Contender
+from neuro.evaluate.probing.counts import own_likelihood
+from neuro.evaluate.probing.fitting import fit_predict
+from neuro.evaluate.scores.retrieval import ranked
 from neuro.evaluate.task import Predicted, Task
 from neuro.io.safe import read_json, write_json
 from neuro.typing import AnyArray, FloatArray, IntArray

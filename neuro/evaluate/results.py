@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 from neuro.errors import DataError, FileError, did_you_mean
-from neuro.evaluate.curves import curves
-from neuro.evaluate.intervals import Scored, Units, interval, point, statistic
+from neuro.evaluate.contenders.sources import versions
 from neuro.evaluate.rows import Comparison, Row
-from neuro.evaluate.scoring import Metric
-from neuro.evaluate.sources import versions
+from neuro.evaluate.scores.curves import curves
+from neuro.evaluate.scores.intervals import Scored, Units, interval, point, statistic
+from neuro.evaluate.scores.scoring import Metric
 from neuro.evaluate.splitting import Plan
 from neuro.evaluate.task import Predicted, Task
 from neuro.io.safe import atomic_path, read_json, write_json
@@ -24,12 +24,12 @@ from neuro.typing import AnyArray, IntArray, PathLike
 if TYPE_CHECKING:
     import pandas as pd
 
-    from neuro.evaluate.floors import Floor
+    from neuro.evaluate.contenders.floors import Floor
 
 __all__ = ["Comparison", "Results", "Row", "assemble"]
 
 SCHEMA = "neuro-results/1"
-# measured, see neuro.evaluate.intervals
+# measured, see neuro.evaluate.scores.intervals
 _SHARED_TRAINING = (
     "; folds share training data, which it does not count: without any signal it covers chance in "
     "0.84 to 0.90 of data sets instead of 0.95"
@@ -206,7 +206,7 @@ class Results:
 
     def to_html(self, path: PathLike, **options: Any) -> Path:
         """Write the report; see :func:`neuro.evaluate.report`."""
-        from neuro.evaluate.reporting import report
+        from neuro.evaluate.reporting.report import report
 
         return report(self, path, **options)
 

@@ -16,25 +16,25 @@ import numpy as np
 from neuro.data import Windows
 from neuro.errors import ConfigError
 from neuro.evaluate.checks import check_folds, defined, made_up, refuse_identity
-from neuro.evaluate.confounds import Table
-from neuro.evaluate.contenders import contenders
-from neuro.evaluate.controls import controls_of, shuffled_target
-from neuro.evaluate.finetuning import FineTune
-from neuro.evaluate.floors import Floor, choose_floors
-from neuro.evaluate.identity import identity_parts
-from neuro.evaluate.intervals import Units, choose_units
-from neuro.evaluate.jobs import FORMAT, Job, Record, from_file, one_thread
-from neuro.evaluate.label_shares import labelled_part
-from neuro.evaluate.metrics import metrics_for
-from neuro.evaluate.overlap import refuse_overlap
-from neuro.evaluate.results import Results, assemble
-from neuro.evaluate.sources import (
+from neuro.evaluate.contenders.confounds import Table
+from neuro.evaluate.contenders.controls import controls_of, shuffled_target
+from neuro.evaluate.contenders.finetuning import FineTune
+from neuro.evaluate.contenders.floors import Floor, choose_floors
+from neuro.evaluate.contenders.roster import contenders
+from neuro.evaluate.contenders.sources import (
     Contender,
     features_of,
     is_module,
     versions,
     windows_fingerprint,
 )
+from neuro.evaluate.identity import identity_parts
+from neuro.evaluate.jobs import FORMAT, Job, Record, from_file, one_thread
+from neuro.evaluate.label_shares import labelled_part
+from neuro.evaluate.overlap import refuse_overlap
+from neuro.evaluate.results import Results, assemble
+from neuro.evaluate.scores.intervals import Units, choose_units
+from neuro.evaluate.scores.metrics import metrics_for
 from neuro.evaluate.splitting import Plan, level_names, make_plan
 from neuro.evaluate.task import Kind, Task
 from neuro.typing import AnyArray, FloatArray, IntArray, PathLike

@@ -32,12 +32,12 @@ def test_misspelt_names_are_bad_input(run, tmp_path):
 
 
 def test_a_data_set_that_fails_is_exit_code_1(run, tmp_path, monkeypatch):
-    from neuro.evaluate.offline import simulate
+    from neuro.evaluate.suite.offline import simulate
 
     def broken(name, seed):
         return [r.replace(events=r.events.select(type="rest")) for r in simulate(name, seed)]
 
-    monkeypatch.setattr("neuro.evaluate.suite.simulate", broken)
+    monkeypatch.setattr("neuro.evaluate.suite.benchmark.simulate", broken)
     said = run("benchmark", "--out", tmp_path / "b", "--floors-only",
                "--dataset", "synthetic_fmri_roi")  # fmt: skip
     assert said.code == 1

@@ -5,8 +5,8 @@ import pytest
 
 from neuro.errors import LeakageError
 from neuro.evaluate import Split, evaluate
-from neuro.evaluate.offline import offline_task
-from neuro.evaluate.reporting import verdicts
+from neuro.evaluate.reporting.report import verdicts
+from neuro.evaluate.suite.offline import offline_task
 
 
 @pytest.fixture

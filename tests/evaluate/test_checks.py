@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from neuro.errors import DataError, LeakageError
 from neuro.evaluate import Mean, Results, Split, Task, evaluate
-from neuro.evaluate.fitting import fit_predict
+from neuro.evaluate.probing.fitting import fit_predict
 
 TWO = Task("classification", classes=("a", "b"))
 QUICK = {"controls": (), "seeds": 1, "floors": ["constant"]}

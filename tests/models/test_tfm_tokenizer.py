@@ -13,7 +13,7 @@ import neuro.models
 from neuro.data import Batch, windows
 from neuro.datasets import synthetic
 from neuro.errors import ConfigError, ContractError, DataError
-from neuro.evaluate.controls import SelfPretrained, pretrained, reinitialised
+from neuro.evaluate.contenders.controls import SelfPretrained, pretrained, reinitialised
 from neuro.models.tfm_tokenizer import (
     RisingCosine,
     TFMTokenizer,

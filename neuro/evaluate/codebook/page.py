@@ -9,7 +9,7 @@ import numpy as np
 
 from neuro.evaluate.codebook.evidence import Evidence, mean_of
 from neuro.evaluate.codebook.prototypes import BANDS
-from neuro.evaluate.reporting import embedded
+from neuro.evaluate.reporting.report import embedded
 from neuro.io.safe import atomic_path
 from neuro.typing import PathLike
 
@@ -42,7 +42,7 @@ def codebook_page(report: "CodebookReport", path: PathLike) -> Path:
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from neuro.evaluate.sources import versions
+    from neuro.evaluate.contenders.sources import versions
 
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,

@@ -8,11 +8,11 @@ import numpy as np
 
 from neuro.data import Windows
 from neuro.errors import ConfigError, DataError, NeuroError
-from neuro.evaluate.intervals import choose_units
+from neuro.evaluate.contenders.sources import embed, features_of, is_module
 from neuro.evaluate.measures.information import Information, mutual_information
 from neuro.evaluate.measures.sparsity import Loss, Sparsity, activation_sparsity
 from neuro.evaluate.measures.variance import FeatureShare, feature_variance
-from neuro.evaluate.sources import embed, features_of, is_module
+from neuro.evaluate.scores.intervals import choose_units
 from neuro.typing import AnyArray, FloatArray
 
 __all__ = ["ModelMeasures", "measure"]

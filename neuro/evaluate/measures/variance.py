@@ -115,7 +115,7 @@ def feature_variance(
     >>> [(s.name, round(s.share, 1)) for s in shares]
     [('subject', 0.9), ('task', 0.1)]
     """
-    from neuro.evaluate.permutation import permutation_score
+    from neuro.evaluate.probing.permutation import permutation_score
 
     rng = np.random.default_rng(seed)
     x = np.asarray(activations, dtype=np.float64)

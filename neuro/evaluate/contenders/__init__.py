@@ -1,0 +1,1 @@
+"""What is compared: models in their forms, linear floors, and the controls of each."""

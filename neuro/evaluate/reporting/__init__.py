@@ -1,0 +1,1 @@
+"""The page a reviewer reads, and its pictures."""

@@ -1,0 +1,1 @@
+"""From predictions to figures: metrics, what chance gives, intervals, label curves."""

@@ -1,0 +1,1 @@
+"""The benchmark: many data sets, many systems, one table."""
