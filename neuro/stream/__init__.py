@@ -6,9 +6,10 @@ chunk size. Offline results come from the same objects, pushed whole.
 
 from neuro.stream.bundle import load_bundle, save_bundle
 from neuro.stream.chain import Chain, Filter, Pick, Rate, Reference
-from neuro.stream.decoder import Decision, Decoder, StreamInfo
+from neuro.stream.decoder import Decision, Decoder
 from neuro.stream.extract import Extracted, Extractor, Plan
 from neuro.stream.features import Covariance, Power, Strength, Table
+from neuro.stream.info import StreamInfo
 from neuro.stream.latency import Latency
 from neuro.stream.live import Live, Status
 from neuro.stream.rules import LinearRule, Selection, fit_rule, from_sklearn

@@ -12,10 +12,8 @@ import numpy as np
 import neuro
 from neuro.errors import FileError, NeuroError
 from neuro.io.safe import atomic_path, read_json, read_tensors, sha256_of, write_json, write_tensors
-from neuro.stream.chain import Chain
 from neuro.stream.decoder import Decoder
-from neuro.stream.extract import Extractor, Plan
-from neuro.stream.features import family_from_json
+from neuro.stream.extract import Extractor
 from neuro.stream.rules import LinearRule, Selection
 from neuro.typing import PathLike
 
@@ -62,7 +60,6 @@ def save_bundle(
             fresh / _FACTS,
             {
                 "format": _FORMAT,
-                "unit": decoder.unit,
                 **decoder.extractor.to_json(),
                 "selection": list(decoder.selection.names),
                 "rule": decoder.rule.to_json(),
@@ -105,14 +102,9 @@ def load_bundle(folder: PathLike) -> Decoder:
     facts = read_facts(target)
     arrays, _ = read_tensors(target / _WEIGHTS)
     try:
-        chain = Chain.from_json(facts["chain"])
-        extractor = Extractor(
-            chain, Plan.from_json(facts["plan"]), family_from_json(facts["family"])
-        )
+        extractor = Extractor.from_json(facts)
         rule = LinearRule.from_json(facts["rule"], {k: v.numpy() for k, v in arrays.items()})
-        return Decoder(
-            extractor, Selection(tuple(facts["selection"])), rule, unit=str(facts["unit"])
-        )
+        return Decoder(extractor, Selection(tuple(facts["selection"])), rule)
     except (NeuroError, KeyError, TypeError, ValueError) as error:
         raise FileError(f"{target.name!r} does not describe a decoder: {error}") from error
 

@@ -2,51 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuro.data.rates import exact_rate
-from neuro.data.units import conversion_factor, unit_name
-from neuro.errors import ContractError, DataError
-from neuro.stream.chain import matched
+from neuro.errors import ContractError
 from neuro.stream.extract import Extracted, Extractor
+from neuro.stream.info import StreamInfo
 from neuro.stream.rules import LinearRule, Selection
 from neuro.typing import AnyArray, FloatArray
 
 if TYPE_CHECKING:
     from neuro.data import Recording
 
-__all__ = ["Decision", "Decoder", "StreamInfo", "describe"]
-
-
-@dataclass(frozen=True)
-class StreamInfo:
-    """What a source says about its samples.
-
-    Parameters
-    ----------
-    ch_names : tuple of str
-        Channels of every chunk, in order.
-    sfreq : Fraction
-        Rate in Hz.
-    unit : str
-        Unit of the samples.
-    name, source_id : str
-        Of the stream, for messages and status.
-    """
-
-    ch_names: tuple[str, ...]
-    sfreq: Fraction
-    unit: str
-    name: str = ""
-    source_id: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ch_names", tuple(self.ch_names))
-        object.__setattr__(self, "sfreq", exact_rate(self.sfreq))
-        object.__setattr__(self, "unit", unit_name(self.unit))
+__all__ = ["Decision", "Decoder", "describe"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +63,6 @@ class Decoder:
         Features the rule reads.
     rule : LinearRule
         From features to classes.
-    unit : str
-        Unit of the samples the decoder was trained on.
 
     Examples
     --------
@@ -109,25 +76,18 @@ class Decoder:
     'right'
     """
 
-    def __init__(
-        self, extractor: Extractor, selection: Selection, rule: LinearRule, *, unit: str = "uV"
-    ) -> None:
+    def __init__(self, extractor: Extractor, selection: Selection, rule: LinearRule) -> None:
         self.extractor, self.selection, self.rule = extractor, selection, rule
-        self.unit = unit_name(unit)
         n = self._features(np.zeros(_shape(extractor))).size
         if rule.whitening is None and n != rule.weights.shape[1]:
             raise ContractError(
                 f"{n} features are selected, the rule has weights for {rule.weights.shape[1]}."
             )
-        self._rows: list[int] | None = None
-        self._width = 0
-        self._factor = 1.0
 
     @property
     def info(self) -> StreamInfo:
         """What a stream must be to be decoded as it is."""
-        chain = self.extractor.chain
-        return StreamInfo(chain.ch_names_in, chain.sfreq_in, self.unit)
+        return self.extractor.info
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -135,52 +95,8 @@ class Decoder:
         return self.rule.classes
 
     def attach(self, info: StreamInfo) -> list[str]:
-        """Prepare for a stream: channels are found by name, units converted.
-
-        Parameters
-        ----------
-        info : StreamInfo
-            Of the stream.
-
-        Returns
-        -------
-        list of str
-            What is done to its samples; empty if nothing.
-
-        Raises
-        ------
-        ContractError
-            Missing channels, another rate, or a unit that cannot be converted.
-        """
-        wanted = self.info
-        if info.sfreq != wanted.sfreq:
-            raise ContractError(
-                f"The stream has {float(info.sfreq):g} Hz, the decoder was trained at "
-                f"{float(wanted.sfreq):g} Hz. Set the amplifier to that rate, or train again."
-            )
-        try:
-            self._factor = conversion_factor(info.unit, wanted.unit)
-        except ValueError as error:
-            raise ContractError(
-                f"The stream is in {info.unit!r}, the decoder was trained in {wanted.unit!r}: "
-                f"{error}"
-            ) from error
-        try:
-            found = matched(info.ch_names, wanted.ch_names)
-        except DataError as error:
-            raise ContractError(
-                f"The stream does not have the decoder's channels. {error} The decoder needs "
-                f"{', '.join(wanted.ch_names[:12])}{' …' if len(wanted.ch_names) > 12 else ''}."
-            ) from error
-        self._width = len(info.ch_names)
-        self._rows = [info.ch_names.index(name) for name in found]
-        done = []
-        if self._rows != list(range(len(info.ch_names))):
-            done.append(f"takes {len(self._rows)} of {len(info.ch_names)} channels by name")
-        if self._factor != 1:
-            done.append(f"converts {info.unit} to {wanted.unit}")
-        self.reset()
-        return done
+        """Prepare for a stream, see :meth:`Extractor.attach`."""
+        return self.extractor.attach(info)
 
     def reset(self) -> None:
         """Start anew, at a gap or for another run."""
@@ -203,12 +119,7 @@ class Decoder:
 
     def take(self, chunk: AnyArray) -> None:
         """First half of :meth:`push`: samples into the chain and the buffer."""
-        x = np.asarray(chunk, dtype=np.float64)
-        if self._rows is not None:
-            if x.ndim != 2 or len(x) != self._width:
-                raise DataError(f"Expected a chunk of {self._width} channels, got {x.shape}.")
-            x = x[self._rows] * self._factor
-        self.extractor.take(x)
+        self.extractor.take(chunk)
 
     def decide(self, one: Extracted) -> Decision:
         """The rule applied to features."""
@@ -241,17 +152,7 @@ class Decoder:
         list of Decision
             Of all segments, in order.
         """
-        from neuro.stream.sources import recorded_segments
-
-        info, segments = recorded_segments(recording, stream)
-        self.attach(info)
-        out = []
-        for data, cues, _ in segments:
-            for sample, label in cues:
-                self.mark(sample, label)
-            out += self.push(data)
-            self.reset()
-        return out
+        return [self.decide(one) for one in self.extractor.replay(recording, stream=stream)]
 
 
 def _shape(extractor: Extractor) -> tuple[int, int]:

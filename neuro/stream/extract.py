@@ -7,15 +7,21 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from neuro.errors import ConfigError, DataError, did_you_mean
+from neuro.data.units import conversion_factor, unit_name
+from neuro.errors import ConfigError, ContractError, DataError, did_you_mean
 from neuro.stream.buffer import RingBuffer
-from neuro.stream.chain import Chain
-from neuro.stream.features import Family, Table
+from neuro.stream.chain import Chain, matched
+from neuro.stream.features import Family, Table, family_from_json
+from neuro.stream.info import StreamInfo
+from neuro.stream.sources import recorded_segments
 from neuro.typing import AnyArray, FloatArray
+
+if TYPE_CHECKING:
+    from neuro.data import Recording
 
 __all__ = ["Extracted", "Extractor", "Plan"]
 
@@ -141,6 +147,8 @@ class Extractor:
         Trials and windows.
     family : Family
         What is computed of a window.
+    unit : str
+        Unit of the samples it is made for.
     history_s : float
         How long samples are kept for cues that arrive late.
 
@@ -155,9 +163,18 @@ class Extractor:
     """
 
     def __init__(
-        self, chain: Chain, plan: Plan, family: Family, *, history_s: float = 10.0
+        self,
+        chain: Chain,
+        plan: Plan,
+        family: Family,
+        *,
+        unit: str = "uV",
+        history_s: float = 10.0,
     ) -> None:
-        self.chain, self.plan = chain, plan
+        self.chain, self.plan, self.unit = chain, plan, unit_name(unit)
+        self._rows: list[int] | None = None
+        self._width = 0
+        self._factor = 1.0
         fs = float(chain.sfreq)
         self.family = family.fitted(chain.ch_names, fs, plan.n_times(fs))
         self._length = plan.n_times(fs)
@@ -172,6 +189,58 @@ class Extractor:
     def table(self) -> Table:
         """Names of rows and columns of the values."""
         return self.family.table
+
+    @property
+    def info(self) -> StreamInfo:
+        """What a stream must be to be read as it is."""
+        return StreamInfo(self.chain.ch_names_in, self.chain.sfreq_in, self.unit)
+
+    def attach(self, info: StreamInfo) -> list[str]:
+        """Prepare for a stream: channels are found by name, units converted.
+
+        Parameters
+        ----------
+        info : StreamInfo
+            Of the stream.
+
+        Returns
+        -------
+        list of str
+            What is done to its samples; empty if nothing.
+
+        Raises
+        ------
+        ContractError
+            Missing channels, another rate, or a unit that cannot be converted.
+        """
+        wanted = self.info
+        if info.sfreq != wanted.sfreq:
+            raise ContractError(
+                f"The stream has {float(info.sfreq):g} Hz, this was trained at "
+                f"{float(wanted.sfreq):g} Hz. Set the amplifier to that rate, or train again."
+            )
+        try:
+            self._factor = conversion_factor(info.unit, wanted.unit)
+        except ValueError as error:
+            raise ContractError(
+                f"The stream is in {info.unit!r}, this was trained in {wanted.unit!r}: {error}"
+            ) from error
+        try:
+            found = matched(info.ch_names, wanted.ch_names)
+        except DataError as error:
+            raise ContractError(
+                f"The stream does not have the channels this was trained on. {error} Needed are "
+                f"{', '.join(wanted.ch_names[:12])}{' …' if len(wanted.ch_names) > 12 else ''}."
+            ) from error
+        self._width = len(info.ch_names)
+        self._rows = [info.ch_names.index(name) for name in found]
+        done = []
+        if self._rows != list(range(len(info.ch_names))):
+            done.append(f"takes {len(self._rows)} of {len(info.ch_names)} channels by name")
+        if self._factor != 1:
+            done.append(f"converts {info.unit} to {wanted.unit}")
+        self.reset()
+        return done
 
     def reset(self) -> None:
         """Start anew after a gap: cues that wait are given up, windows too."""
@@ -230,7 +299,12 @@ class Extractor:
 
     def take(self, chunk: AnyArray) -> None:
         """First half of :meth:`push`: samples into the chain and the buffer."""
-        out = self.chain.push(chunk)
+        x = np.asarray(chunk, dtype=np.float64)
+        if self._rows is not None:
+            if x.ndim != 2 or len(x) != self._width:
+                raise DataError(f"Expected a chunk of {self._width} channels, got {x.shape}.")
+            x = x[self._rows] * self._factor
+        out = self.chain.push(x)
         self.n_pushed += np.shape(chunk)[1]
         self._kept.append(out.data, out.valid)
 
@@ -286,10 +360,55 @@ class Extractor:
             keep.append(round(self._next * self.plan.step_s * float(self.chain.sfreq)))
         self._kept.forget(min(keep))
 
+    def replay(self, recording: "Recording", *, stream: str | None = None) -> list[Extracted]:
+        """Features of a whole recording, its events as cues; the offline reference.
+
+        Parameters
+        ----------
+        recording : Recording
+            With a signal that fits, see :meth:`attach`.
+        stream : str, optional
+            Which; needed if there are several signals.
+
+        Returns
+        -------
+        list of Extracted
+            Of all segments, in order.
+        """
+        info, segments = recorded_segments(recording, stream)
+        self.attach(info)
+        out = []
+        for data, cues, _ in segments:
+            for sample, label in cues:
+                self.mark(sample, label)
+            out += self.push(data)
+            self.reset()
+        return out
+
     def to_json(self) -> dict[str, Any]:
         """Plain values of chain, plan and family."""
         return {
+            "unit": self.unit,
             "chain": self.chain.to_json(),
             "plan": self.plan.to_json(),
             "family": self.family.to_json(),
         }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The extractor that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ConfigError
+            Missing or unknown fields.
+        """
+        try:
+            return cls(
+                Chain.from_json(values["chain"]),
+                Plan.from_json(values["plan"]),
+                family_from_json(values["family"]),
+                unit=str(values["unit"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"The description of the features is incomplete: {error}.") from error

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuro.errors import ConfigError, DataUnavailableError, MissingDependencyError
-from neuro.stream.decoder import Decision, StreamInfo, describe
+from neuro.stream.decoder import Decision, describe
+from neuro.stream.info import StreamInfo
 from neuro.stream.live import Status
 from neuro.stream.sources import Chunk, Replay
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 import numpy as np
 
 from neuro.errors import ConfigError, DataError
-from neuro.stream.decoder import StreamInfo
+from neuro.stream.info import StreamInfo
 from neuro.typing import AnyArray, FloatArray
 
 if TYPE_CHECKING:

@@ -180,9 +180,9 @@ def test_channels_come_by_name_and_units_are_converted(decoder, offline):
 @pytest.mark.parametrize(
     ("info", "says"),
     [
-        (StreamInfo(NAMES, 256, "uV"), "256 Hz, the decoder was trained at 250 Hz"),
+        (StreamInfo(NAMES, 256, "uV"), "256 Hz, this was trained at 250 Hz"),
         (StreamInfo(("C3", "Cz", "C4", "O2"), 250, "uV"), "'O1' is not there"),
-        (StreamInfo(NAMES, 250, "au"), "is in 'au', the decoder was trained in 'uV'"),
+        (StreamInfo(NAMES, 250, "au"), "is in 'au', this was trained in 'uV'"),
     ],
 )
 def test_another_stream_is_refused_before_anything_is_decided(decoder, info, says):
