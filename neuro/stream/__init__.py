@@ -12,6 +12,7 @@ from neuro.stream.features import Covariance, Power, Strength, Table
 from neuro.stream.info import StreamInfo
 from neuro.stream.latency import Latency
 from neuro.stream.live import Live, Status
+from neuro.stream.recorder import XDFRecorder
 from neuro.stream.rules import LinearRule, Selection, fit_rule, from_sklearn
 from neuro.stream.sources import Array, Chunk, Replay
 from neuro.stream.timeline import Timeline
@@ -41,6 +42,7 @@ __all__ = [
     "Strength",
     "Table",
     "Timeline",
+    "XDFRecorder",
     "fit_rule",
     "from_sklearn",
     "load_bundle",
