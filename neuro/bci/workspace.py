@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
+from neuro.bci.choice import Choice
 from neuro.bci.maps import ClassMap, class_map
 from neuro.bci.scores import Auto, Scores, cross_validate, judge
 from neuro.bci.settings import Settings
@@ -174,7 +175,7 @@ class Workspace:
             raise FileError(f"{_FILE} of {target.name!r} is not of format {_FORMAT}.")
         try:
             out = cls(target, state)
-            _ = (out.runs, out.classes, out.settings)
+            _ = (out.runs, out.classes, out.settings, out.choice)
         except (KeyError, TypeError, ConfigError) as error:
             raise FileError(f"{_FILE} of {target.name!r} is damaged: {error}.") from error
         return out
@@ -289,6 +290,16 @@ class Workspace:
         self._write()
 
     @property
+    def choice(self) -> Choice:
+        """What is trained next, and which attempt goes online."""
+        return Choice.from_json(self._state.get("choice") or {})
+
+    @choice.setter
+    def choice(self, choice: Choice) -> None:
+        self._state["choice"] = choice.to_json()
+        self._write()
+
+    @property
     def info(self) -> StreamInfo:
         """Channels, rate and unit that every run must have: those of the first."""
         if not self.runs:
@@ -347,8 +358,8 @@ class Workspace:
         )  # fmt: skip
 
     def _features(self, run: str, settings: Settings, info: StreamInfo) -> dict[str, AnyArray]:
-        folder = self.folder / "sessions" / settings.identity
-        kept = folder / f"{run}-{self.runs[self._index(run)].sha256[:12]}.npz"
+        kept = self._kept_at(run, settings)
+        folder = kept.parent
         if kept.is_file():
             return dict(load_npz(kept))
         found = settings.extractor(info).replay(self.recording(run))
@@ -365,6 +376,17 @@ class Workspace:
             write_json(folder / "settings.json", settings.to_json())
         save_npz(kept, out)
         return out
+
+    def _kept_at(self, run: str, settings: Settings) -> Path:
+        """Where a run's features are kept."""
+        name = f"{run}-{self.runs[self._index(run)].sha256[:12]}.npz"
+        return self.folder / "sessions" / settings.identity / name
+
+    @property
+    def extracted(self) -> bool:
+        """Whether the features of all usable runs are known under the session's settings."""
+        runs, settings = [r.id for r in self.runs if not r.excluded], self.settings
+        return bool(runs) and all(self._kept_at(run, settings).is_file() for run in runs)
 
     def map(self, runs: Sequence[str] | None = None) -> tuple[ClassMap, Table]:
         """Where the classes differ, on the usable trials."""

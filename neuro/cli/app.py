@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from neuro.cli._guard import Guarded, remember_json
+from neuro.cli.bci import bci_app
 
 __all__ = ["app", "run"]
 
@@ -22,6 +23,7 @@ datasets_app = typer.Typer(no_args_is_help=True, help="List, describe, fetch and
 models_app = typer.Typer(no_args_is_help=True, help="List and describe models.")
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(models_app, name="models")
+app.add_typer(bci_app, name="bci")
 
 Json = Annotated[
     bool,
@@ -37,7 +39,8 @@ Read = Annotated[
     typer.Option(
         "--read",
         metavar="NAME=VALUE",
-        help="Any other argument of neuro.read, e.g. subject=01, mask=all, sfreq=256, key=rest.",
+        help="Any other argument of neuro.read, e.g. subject=01, mask=all, sfreq=256, key=rest; of "
+        "fMRI derivatives: confounds, space, columns=group:diagnosis, bad_files=skip, …",
     ),
 ]
 Root = Annotated[
@@ -178,7 +181,11 @@ def models_info(
 def train(
     model: Annotated[str, typer.Argument(help="A registered model's name.")],
     data: Annotated[
-        list[str], typer.Option(help="A data set's name, a file, or a folder; may be repeated.")
+        list[str],
+        typer.Option(
+            help="A data set's name, a file, a folder of files or of fMRI derivatives; may be "
+            "repeated."
+        ),
     ],
     out: Out,
     stream: Annotated[str | None, typer.Option(help="Stream; the only signal if omitted.")] = None,
@@ -202,6 +209,10 @@ def train(
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Field of the model's configuration."),
+    ] = None,
+    states: Annotated[
+        str | None,
+        typer.Option(help="Hidden states of an estimator: 3, or 2:5 to choose among them."),
     ] = None,
     stage: Annotated[
         str | None, typer.Option(help="Part of the recipe: pretrain, finetune, probe, …")
@@ -245,7 +256,7 @@ def train(
     from neuro.cli.training import settings, train_model
 
     # a typing error is told before hours of reading
-    config = settings(set_ or [])
+    config = settings(set_ or [], states)
     steps_before = check_preparation(dict(setting(pair, "--prepare") for pair in prepare or []))
     options = reading_options(read or [], unit=unit, tr=tr, atlas=atlas)
     train_model(

@@ -3,6 +3,7 @@
 Nothing here touches pyplot: figures can be made on servers and in threads.
 """
 
+from neuro.plot.bci import class_spectra, difference_map, erd_course, latencies, topography
 from neuro.plot.codebook import code_evidence, code_labels, code_prototypes, code_usage
 from neuro.plot.connectivity import (
     connectivity_circle,
@@ -12,8 +13,10 @@ from neuro.plot.connectivity import (
     pair_spectra,
     state_timeline,
 )
+from neuro.plot.crossmodal import occlusion, predicted_course, region_scores
 from neuro.plot.models import reconstruction, scores, training_curve
 from neuro.plot.recordings import fc_matrix, raster, signals, spectrum
+from neuro.plot.regions import attention_course, region_glass_brain, region_map
 from neuro.plot.states import (
     connection_types,
     coupling_matrices,
@@ -23,6 +26,12 @@ from neuro.plot.states import (
 )
 
 __all__ = [
+    "topography",
+    "latencies",
+    "erd_course",
+    "difference_map",
+    "class_spectra",
+    "attention_course",
     "connection_types",
     "code_evidence",
     "code_labels",
@@ -35,9 +44,14 @@ __all__ = [
     "coupling_matrices",
     "dwell_times",
     "fc_matrix",
+    "occlusion",
     "pair_spectra",
+    "predicted_course",
     "raster",
     "reconstruction",
+    "region_glass_brain",
+    "region_map",
+    "region_scores",
     "scores",
     "signals",
     "spectrum",

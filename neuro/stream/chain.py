@@ -307,8 +307,8 @@ def matched(have: Sequence[str], wanted: Sequence[str]) -> list[str]:
     for name in wanted:
         found = [name] if name in have else by_form.get(_form(name), [])
         if len(found) != 1:
-            what = f"could mean {found}" if found else f"is not there. {did_you_mean(name, have)}"
-            raise DataError(f"Channel {name!r} {what}.")
+            what = f"could mean {found}." if found else f"is not there. {did_you_mean(name, have)}"
+            raise DataError(f"Channel {name!r} {what}")
         out.append(found[0])
     return out
 

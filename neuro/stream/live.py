@@ -62,6 +62,8 @@ class Live:
         Get every decision and every message.
     tap : callable, optional
         Called with every chunk before it is decoded: a recorder.
+    cues : sequence of str, optional
+        Markers that begin a trial; all if None.
     gap_s : float
         See :class:`~neuro.stream.Timeline`.
 
@@ -83,6 +85,7 @@ class Live:
     decoder: Decoder
     sinks: Sequence[Sink] = ()
     tap: Callable[[Chunk], None] | None = None
+    cues: Sequence[str] | None = None
     gap_s: float = 0.05
     latency: Latency = field(default_factory=Latency)
     messages: list[Status] = field(default_factory=list)
@@ -92,7 +95,7 @@ class Live:
         info = self.source.info
         done = self.decoder.attach(info)
         self._line = Timeline(info.sfreq, gap_s=self.gap_s)
-        self._cues: list[tuple[float, str]] = []
+        self._waiting: list[tuple[float, str]] = []
         self._silent_since: float | None = None
         self._tell("attached", f"{info.name or 'stream'}: {'; '.join(done) or 'as it is'}.")
 
@@ -116,7 +119,7 @@ class Live:
         if self.tap is not None:
             self.tap(chunk)
         self._listen(chunk)
-        self._cues += chunk.markers
+        self._waiting += [m for m in chunk.markers if self.cues is None or m[1] in self.cues]
         out: list[Decision] = []
         for piece in self._line.push(chunk.stamps):
             out += self._decode(chunk, piece)
@@ -176,7 +179,7 @@ class Live:
     def _place_cues(self, *, ended: bool = False) -> None:
         """Cues whose sample has come go to the decoder; the others wait."""
         line, waiting = self._line, []
-        for time_s, label in self._cues:
+        for time_s, label in self._waiting:
             if line.begin_s is None or line.end_s is None or time_s > line.end_s:
                 waiting.append((time_s, label))
                 continue
@@ -190,7 +193,7 @@ class Live:
                 self._refuse(label, time_s, str(error))
         for time_s, label in waiting if ended else []:
             self._refuse(label, time_s, "the stream ended before it")
-        self._cues = waiting
+        self._waiting = waiting
 
     def _refuse(self, label: str, time_s: float, why: str) -> None:
         self._tell("cue refused", f"Cue {label!r} at {time_s:.3f} s: {why}.")
