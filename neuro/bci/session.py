@@ -1,5 +1,6 @@
 """A running session: calibrate from a live source, train, decide online; thread-safe."""
 
+import dataclasses
 import json
 import threading
 import time
@@ -13,7 +14,9 @@ from neuro.bci.choice import Choice
 from neuro.bci.workspace import Run, Workspace
 from neuro.errors import ConfigError, DataError, NeuroError
 from neuro.io.safe import write_json
-from neuro.stream import Chunk, Decision, Live, Status, StreamInfo, XDFRecorder
+from neuro.stream import (
+    Chain, Chunk, Decision, Decoder, Extractor, Live, Status, StreamInfo, XDFRecorder,
+)  # fmt: skip
 from neuro.stream.decoder import describe
 from neuro.stream.live import Sink
 from neuro.stream.sources import Source
@@ -126,17 +129,13 @@ class Session:
         running_s : float, optional
             Decide also without cues, over that many seconds.
         """
-        from neuro.stream import Decoder, Extractor
-
         with self._lock:
             self._idle("go online")
             wanted = self.workspace.choice.online if attempt is None else attempt
             number = self.workspace.attempt(wanted).number
             decoder = self.workspace.decoder(number)
             if running_s is not None:
-                facts = decoder.extractor.to_json()
-                facts["plan"]["running_s"] = running_s
-                decoder = Decoder(Extractor.from_json(facts), decoder.selection, decoder.rule)
+                decoder = _running(decoder, running_s)
             source = _Marked(self._open())
             try:
                 decoder.attach(source.info)  # refuses before anything is written
@@ -252,6 +251,18 @@ class Session:
                 if log is not None:
                     log.n_samples, log.n_cues = recorder.n_samples, recorder.n_markers
         write_json(folder / "report.json", facts | live.report())
+
+
+def _running(decoder: Decoder, running_s: float) -> Decoder:
+    """The same decoder, which decides also without cues."""
+    own = decoder.extractor
+    extractor = Extractor(
+        Chain.from_json(own.chain.to_json()),
+        dataclasses.replace(own.plan, running_s=running_s),
+        own.family,
+        unit=own.unit,
+    )
+    return Decoder(extractor, decoder.selection, decoder.rule)
 
 
 def _tap(recorder: XDFRecorder) -> Callable[[Chunk], None]:

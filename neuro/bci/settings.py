@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Self
 
 from neuro.errors import ConfigError, did_you_mean
@@ -96,8 +97,15 @@ class Settings:
         return plain | {"plan": self.plan.to_json(), "family": self.family.to_json()}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
+    def from_json(cls, values: Mapping[str, Any], networks: Path | None = None) -> Self:
         """The settings that :meth:`to_json` wrote; what is absent keeps its default.
+
+        Parameters
+        ----------
+        values : mapping
+            Plain values.
+        networks : Path, optional
+            Folder of networks, where the family needs one.
 
         Raises
         ------
@@ -115,7 +123,7 @@ class Settings:
         if "plan" in rest:
             rest["plan"] = Plan.from_json(rest["plan"])
         if "family" in rest:
-            rest["family"] = family_from_json(rest["family"])
+            rest["family"] = family_from_json(rest["family"], networks)
         try:
             return cls(**rest)
         except TypeError as error:

@@ -29,6 +29,7 @@ from neuro.stream import (
     load_bundle,
     save_bundle,
 )  # fmt: skip
+from neuro.stream.networks import Embedding
 from neuro.stream.sources import recorded_segments
 from neuro.typing import AnyArray, FloatArray, PathLike
 
@@ -282,10 +283,13 @@ class Workspace:
     def settings(self) -> Settings:
         """Of the features that are looked at now."""
         told = self._state["settings"]
-        return Settings() if told is None else Settings.from_json(told)
+        return Settings() if told is None else Settings.from_json(told, self.folder / "networks")
 
     @settings.setter
     def settings(self, settings: Settings) -> None:
+        if isinstance(settings.family, Embedding):
+            family = settings.family.save(self.folder / "networks")
+            settings = replace(settings, family=family)
         self._state["settings"] = settings.to_json()
         self._write()
 

@@ -102,6 +102,9 @@ def extract(
         str | None, typer.Option(help="average, none, or channels as M1,M2.")
     ] = None,
     channels: Annotated[str | None, typer.Option(help="Channels as C3,Cz,C4.")] = None,
+    network: Annotated[
+        Path | None, typer.Option(help="Folder of a trained network: its embedding as features.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compute features of all usable runs; options that are not given stay as they were."""
@@ -112,7 +115,9 @@ def extract(
     plan = {"start_s": start, "stop_s": stop, "length_s": length, "step_s": step}
     signal = {"l_freq": l_freq, "h_freq": h_freq, "notch": notch}
     kind = {"family": family, "method": method, "fmin": fmin, "fmax": fmax}
-    session.settings = _changed(session.settings, plan, signal, kind, reference, channels)
+    own = session.folder / "networks"
+    changed = _changed(session.settings, own, plan, signal, kind, reference, channels)
+    session.settings = changed if network is None else _with_network(changed, network)
 
     def told(run: str, done: int, total: int) -> None:
         if run and not as_json:
@@ -297,8 +302,32 @@ def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _with_network(settings: "Settings", folder: Path) -> "Settings":
+    """Settings whose features are a network's, with what its contract asks for."""
+    import dataclasses
+
+    import neuro
+    from neuro.errors import ConfigError
+    from neuro.models._base import NetworkModel
+    from neuro.stream.networks import Embedding
+
+    model = neuro.models.load(folder)
+    if not isinstance(model, NetworkModel):
+        raise ConfigError(f"{folder.name!r} holds a {model.name}, which is no network.")
+    contract = model.contract
+    plan = settings.plan
+    if contract.n_times is not None:
+        length_s = contract.n_times / float(contract.sfreq)
+        plan = dataclasses.replace(plan, length_s=length_s)
+    return dataclasses.replace(
+        settings, family=Embedding(model), plan=plan,
+        sfreq=float(contract.sfreq), ch_names=contract.ch_names or settings.ch_names,
+    )  # fmt: skip
+
+
 def _changed(
     settings: "Settings",
+    networks: Path,
     plan: dict[str, Any],
     signal: dict[str, Any],
     kind: dict[str, Any],
@@ -321,7 +350,7 @@ def _changed(
         plain["reference"] = {"none": None, "average": "average"}.get(reference, names)
     if channels is not None:
         plain["ch_names"] = _list(channels) or None
-    return Settings.from_json(plain)
+    return Settings.from_json(plain, networks)
 
 
 def _runs(session: "Workspace", as_json: bool) -> None:

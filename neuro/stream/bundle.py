@@ -19,7 +19,8 @@ from neuro.typing import PathLike
 
 __all__ = ["load_bundle", "save_bundle"]
 
-_FACTS, _WEIGHTS, _FORMAT = "decoder.json", "weights.safetensors", "neuro-decoder/1"
+_FACTS, _WEIGHTS, _NETWORKS = "decoder.json", "weights.safetensors", "networks"
+_FORMAT = "neuro-decoder/1"
 
 
 def save_bundle(
@@ -56,11 +57,15 @@ def save_bundle(
     try:
         arrays = {k: torch.from_numpy(np.array(v)) for k, v in decoder.rule.arrays.items()}
         write_tensors(fresh / _WEIGHTS, arrays, {"format": _FORMAT})
+        described = decoder.extractor.to_json()
+        if described["family"]["family"] == "embedding":
+            family: Any = decoder.extractor.family
+            described["family"] = family.save(fresh / _NETWORKS).to_json()
         write_json(
             fresh / _FACTS,
             {
                 "format": _FORMAT,
-                **decoder.extractor.to_json(),
+                **described,
                 "selection": list(decoder.selection.names),
                 "rule": decoder.rule.to_json(),
                 "facts": dict(facts or {}),
@@ -102,7 +107,7 @@ def load_bundle(folder: PathLike) -> Decoder:
     facts = read_facts(target)
     arrays, _ = read_tensors(target / _WEIGHTS)
     try:
-        extractor = Extractor.from_json(facts)
+        extractor = Extractor.from_json(facts, target / _NETWORKS)
         rule = LinearRule.from_json(facts["rule"], {k: v.numpy() for k, v in arrays.items()})
         return Decoder(extractor, Selection(tuple(facts["selection"])), rule)
     except (NeuroError, KeyError, TypeError, ValueError) as error:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -395,8 +396,15 @@ class Extractor:
         }
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
+    def from_json(cls, values: Mapping[str, Any], networks: Path | None = None) -> Self:
         """The extractor that :meth:`to_json` wrote.
+
+        Parameters
+        ----------
+        values : mapping
+            Plain values.
+        networks : Path, optional
+            Folder of networks, where the family needs one.
 
         Raises
         ------
@@ -407,7 +415,7 @@ class Extractor:
             return cls(
                 Chain.from_json(values["chain"]),
                 Plan.from_json(values["plan"]),
-                family_from_json(values["family"]),
+                family_from_json(values["family"], networks),
                 unit=str(values["unit"]),
             )
         except (KeyError, TypeError) as error:

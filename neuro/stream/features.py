@@ -8,6 +8,7 @@ depend on how many others were asked for at the same time.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -316,8 +317,15 @@ _FAMILIES: Mapping[str, Any] = {"power": Power, "strength": Strength, "covarianc
 _NAMES = {kind: name for name, kind in _FAMILIES.items()}
 
 
-def family_from_json(values: Mapping[str, Any]) -> Family:
+def family_from_json(values: Mapping[str, Any], networks: Path | None = None) -> Family:
     """The family that `to_json` wrote.
+
+    Parameters
+    ----------
+    values : mapping
+        Plain values.
+    networks : Path, optional
+        Folder in which networks were kept by their hash.
 
     Raises
     ------
@@ -331,8 +339,12 @@ def family_from_json(values: Mapping[str, Any]) -> Family:
     """
     rest = dict(values)
     name = str(rest.pop("family", ""))
+    if name == "embedding":
+        return _embedding(rest, networks)
     if name not in _FAMILIES:
-        raise ConfigError(f"No family of features {name!r}. {did_you_mean(name, _FAMILIES)}")
+        raise ConfigError(
+            f"No family of features {name!r}. {did_you_mean(name, (*_FAMILIES, 'embedding'))}"
+        )
     kind = _FAMILIES[name]
     known = {f.name for f in fields(kind)}
     for key in rest:
@@ -342,3 +354,11 @@ def family_from_json(values: Mapping[str, Any]) -> Family:
         rest["ch_names"] = tuple(rest["ch_names"])
     made: Family = kind(**rest)
     return made
+
+
+def _embedding(values: Mapping[str, Any], networks: Path | None) -> Family:
+    from neuro.stream.networks import Embedding  # torch only where a network is used
+
+    if networks is None or set(values) != {"output", "identity"}:
+        raise ConfigError("A family of a network needs its output, its identity and its folder.")
+    return Embedding.load(networks, output=str(values["output"]), identity=str(values["identity"]))
