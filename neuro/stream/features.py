@@ -234,11 +234,12 @@ class Strength(_Spectral):
         """
         if len(parts) < 2:
             raise DataError("Connectivity needs two windows or more; lengthen the trial.")
-        stack = np.stack(parts)
-        cross = stack.sum(axis=0)
+        cross = np.sum(parts, axis=0)
         power = np.einsum("fii->fi", cross).real
         auto = np.sqrt(power[:, :, None] * power[:, None, :])
-        sums = _Sums(cross, auto + (auto == 0), np.abs(stack.imag).sum(axis=0))
+        # of the three only wPLI reads this, and it costs more than all the rest
+        absim = sum(np.abs(p.imag) for p in parts) if self.method == "wpli" else cross.imag
+        sums = _Sums(cross, auto + (auto == 0), np.asarray(absim))
         matrix = np.abs(finish(ALIASES.get(self.method, self.method), sums))
         np.einsum("fii->fi", matrix)[:] = 0
         return np.asarray((matrix.sum(axis=2) / (matrix.shape[1] - 1)).T)
