@@ -282,6 +282,23 @@ def simulate(
 
 
 @bci_app.command()
+def export(
+    workspace: Folder,
+    out: Annotated[Path, typer.Option(help="New folder.", file_okay=False)],
+    to: Annotated[str, typer.Option(help="bundle, openvibe or timeflux.")] = "bundle",
+    attempt: AttemptNumber = None,
+) -> None:
+    """Write a decoder for another program."""
+    from neuro.bci import Workspace
+    from neuro.bci.adapters import export as write
+    from neuro.cli._show import console
+
+    folder = write(Workspace.open(workspace), out, to=to, attempt=attempt)
+    for path in sorted(folder.iterdir()):
+        console.print(f"{folder.name}/{path.name}")
+
+
+@bci_app.command()
 def report(
     workspace: Folder,
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("session.html"),

@@ -6,6 +6,7 @@ Needs the extra ``lsl`` (pylsl, whose wheel carries the library).
 import json
 import threading
 import time
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +21,15 @@ from neuro.stream.sources import Chunk, Replay
 if TYPE_CHECKING:
     from neuro.data import Recording
 
-__all__ = ["Amplifier", "LSLOutlets", "LSLSource", "private_session"]
+__all__ = ["Amplifier", "LSLOutlets", "LSLSource", "library", "private_session", "resolved"]
 
 _CORRECT_EVERY_S = 5.0
 _UNITS = {"microvolts": "uV", "microvolt": "uV", "volts": "V", "millivolts": "mV", "": "uV"}
 _MOST_SAMPLES = 4096
 
 
-def _library() -> Any:
+def library() -> Any:
+    """pylsl, or an error that says how to get it."""
     try:
         import pylsl
     except ImportError as error:
@@ -35,6 +37,51 @@ def _library() -> Any:
             "Live streams need pylsl 1.18 or later: pip install 'neuro-fm[lsl]'."
         ) from error
     return pylsl
+
+
+def resolved(wanted: Mapping[str, str | None], timeout_s: float) -> Any:
+    """The one LSL stream with these properties.
+
+    Parameters
+    ----------
+    wanted : mapping of str to str
+        ``type``, ``name``, ``source_id``; None and "" are not asked for.
+    timeout_s : float
+        How long to look.
+
+    Returns
+    -------
+    pylsl.StreamInfo
+
+    Raises
+    ------
+    DataUnavailableError
+        If none answers.
+    ConfigError
+        If several do.
+    """
+    lsl = library()
+    asked = {key: value for key, value in wanted.items() if value}
+    for key, value in asked.items():
+        if any(c in value for c in "'\"<>&"):
+            raise ConfigError(f"{key}={value!r}: quotes and angle brackets cannot be searched.")
+    text = " and ".join(f"{key}='{value}'" for key, value in asked.items())
+    end = time.monotonic() + timeout_s
+    found: list[Any] = []
+    while not found and time.monotonic() < end:
+        found = lsl.resolve_bypred(text, 1, min(1.0, timeout_s))
+    # all that answer within a second, not the first: two amplifiers of one name must not be
+    # mistaken for each other
+    found = lsl.resolve_bypred(text, 99, 1.0) if found else []
+    if not found:
+        raise DataUnavailableError(
+            f"No LSL stream with {text} within {timeout_s:g} s. Is the amplifier started, and "
+            "on the same network and LSL session?"
+        )
+    if len(found) > 1:
+        told = ", ".join(f"{s.name()!r} (source id {s.source_id()!r})" for s in found)
+        raise ConfigError(f"{len(found)} LSL streams with {text}: {told}. Give source_id=.")
+    return found[0]
 
 
 def private_session(name: str) -> None:
@@ -54,7 +101,7 @@ def private_session(name: str) -> None:
     """
     if not name or not all(c.isalnum() or c in "-_" for c in name):
         raise ConfigError(f"Session name {name!r}: use letters, digits, '-' and '_' only.")
-    _library().set_config_content(
+    library().set_config_content(
         f"[lab]\nSessionID = {name}\nKnownPeers = {{127.0.0.1}}\n"
         "[multicast]\nResolveScope = machine\n[ports]\nIPv6 = disable\n[log]\nlevel = -2\n"
     )
@@ -99,42 +146,19 @@ class LSLSource:
         unit: str | None = None,
         timeout_s: float = 5.0,
     ) -> None:
-        self._lsl = _library()
-        found = self._resolve({"type": type, "name": name, "source_id": source_id}, timeout_s)
+        self._lsl = library()
+        found = resolved({"type": type, "name": name, "source_id": source_id}, timeout_s)
         self._inlet = self._lsl.StreamInlet(found, max_buflen=60, as_numpy=True)
         self.info = _facts(self._inlet.info(timeout_s), unit)
         self._markers = None
         if markers is not None:
-            cues = self._resolve({"type": markers}, timeout_s)
+            cues = resolved({"type": markers}, timeout_s)
             self._markers = self._lsl.StreamInlet(cues, max_buflen=60)
         self.corrections: list[tuple[float, float, float]] = []
         self._correct(timeout_s)
         self._inlet.open_stream(timeout_s)
         if self._markers is not None:
             self._markers.open_stream(timeout_s)
-
-    def _resolve(self, wanted: dict[str, str | None], timeout_s: float) -> Any:
-        asked = {key: value for key, value in wanted.items() if value}
-        for key, value in asked.items():
-            if any(c in value for c in "'\"<>&"):
-                raise ConfigError(f"{key}={value!r}: quotes and angle brackets cannot be searched.")
-        text = " and ".join(f"{key}='{value}'" for key, value in asked.items())
-        end = time.monotonic() + timeout_s
-        found: list[Any] = []
-        while not found and time.monotonic() < end:
-            found = self._lsl.resolve_bypred(text, 1, min(1.0, timeout_s))
-        # all that answer within a second, not the first: two amplifiers of one name must not be
-        # mistaken for each other
-        found = self._lsl.resolve_bypred(text, 99, 1.0) if found else []
-        if not found:
-            raise DataUnavailableError(
-                f"No LSL stream with {text} within {timeout_s:g} s. Is the amplifier started, and "
-                "on the same network and LSL session?"
-            )
-        if len(found) > 1:
-            told = ", ".join(f"{s.name()!r} (source id {s.source_id()!r})" for s in found)
-            raise ConfigError(f"{len(found)} LSL streams with {text}: {told}. Give source_id=.")
-        return found[0]
 
     def _correct(self, timeout_s: float = 0.2) -> None:
         """Offsets of both clocks to ours, the last known where no answer comes."""
@@ -211,7 +235,7 @@ class LSLOutlets:
     """
 
     def __init__(self, name: str = "neuro", n_features: int = 0) -> None:
-        lsl = _library()
+        lsl = library()
 
         def outlet(what: str, kind: str, width: int, form: int) -> Any:
             info = lsl.StreamInfo(f"{name} {what}", kind, width, 0.0, form, f"{name}-{what}")
@@ -261,7 +285,7 @@ class Amplifier:
         speed: float = 1.0,
         chunk_s: float = 0.02,
     ) -> None:
-        self._lsl = _library()
+        self._lsl = library()
         self._source = Replay(recording, stream=stream, speed=speed, chunk_s=chunk_s)
         self._speed = speed
         self.info = self._source.info

@@ -125,3 +125,25 @@ def _with_a_jump(pylsl, outlet):
         late = 3.0 if i >= 10 else 0.0
         outlet.push_chunk(np.zeros((10, 2), np.float32), zero + (10 * i + 9) / 100 + late)
         time.sleep(0.02)
+
+
+def test_an_experiment_script_marks_and_hears(lsl_session):
+    from neuro.bci.adapters.psychopy import Experiment
+    from neuro.stream import Decision
+    from neuro.stream.lsl import LSLOutlets
+
+    pylsl = pytest.importorskip("pylsl")
+    outlets = LSLOutlets("scripted")
+    with Experiment("paradigm", decisions="scripted") as link:
+        found = pylsl.resolve_bypred("name='paradigm markers'", 1, 10)[0]
+        inlet = pylsl.StreamInlet(found)
+        inlet.open_stream(5)
+        stamp = link.mark("left")
+        sample, heard = inlet.pull_sample(5)
+        assert (sample, heard) == (["left"], pytest.approx(stamp))
+        assert link.decision() is None
+        for label in ("left", "right"):
+            outlets.decision(Decision(label, {label: 0.9}, "left", 0, 1, 0, np.zeros(1)), stamp)
+        assert link.decision(5)["probabilities"] == {"left": 0.9}
+        assert link.decision(5)["label"] == "right"
+        assert link.latest() is None
