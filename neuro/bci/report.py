@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neuro.bci.courses import erd_courses
 from neuro.bci.maps import ClassMap, auto_select
 from neuro.bci.workspace import Workspace
 from neuro.data.channels import canonical_eeg_name, eeg_positions
-from neuro.errors import DataError
+from neuro.errors import ConfigError, DataError
 from neuro.io.safe import atomic_path, read_json
-from neuro.plot.bci import class_spectra, difference_map, latencies, topography
+from neuro.plot.bci import class_spectra, difference_map, erd_course, latencies, topography
 from neuro.plot.page import Grid, Section, page
 from neuro.stream import Selection, Table
 from neuro.typing import PathLike
@@ -104,7 +105,8 @@ def session_report(workspace: Workspace, path: PathLike) -> Path:
             pictures = map_pictures(found, table, chosen)
         except (DataError, ValueError):  # chosen under other settings
             pictures = map_pictures(found, table)
-        sections.append(Section("Where the classes differ", figures=[p[1:] for p in pictures]))
+        drawn = [p[1:] for p in pictures] + _course(workspace, found, table)
+        sections.append(Section("Where the classes differ", figures=drawn))
     except DataError as error:
         sections.append(Section("Where the classes differ", text=[str(error)]))
     sections += [_attempts(workspace), *_online(workspace)]
@@ -112,6 +114,23 @@ def session_report(workspace: Workspace, path: PathLike) -> Path:
     with atomic_path(target) as fresh:
         fresh.write_text(page("A session", sections), encoding="utf-8")
     return target
+
+
+def _course(workspace: Workspace, found: ClassMap, table: Table) -> "list[tuple[str, Figure]]":
+    """Power around the cue, at the channel and near the frequency that differ most."""
+    row, column = np.unravel_index(int(found.r2.argmax()), found.r2.shape)
+    middle = table.columns[column]
+    low, high = max(1.0, middle - 2), middle + 2
+    try:
+        course = erd_courses(workspace, low, high)
+        at = course.ch_names.index(table.rows[row])
+    except (DataError, ConfigError, ValueError):  # no baseline, no such band: no picture
+        return []
+    figure = erd_course(
+        course.times, {k: v[at] for k, v in course.percent.items()},
+        channel=table.rows[row], band=f"{low:g} to {high:g} Hz",
+    )  # fmt: skip
+    return [("Change of power against the second before the cue.", figure)]
 
 
 def _runs(workspace: Workspace) -> Section:
