@@ -1,6 +1,7 @@
 """A state-switching GLM from counts to states: time, memory, and how right it is.
 
     python benchmarks/switching_glm.py [--units 100] [--bins 100000] [--states 3] [--small]
+    python benchmarks/switching_glm.py --units 500 --priors onehot
 
 Simulated couplings that share a skeleton ("skeleton" recipe), a twentieth held out.
 Prints CPU and wall seconds of the whole fit by part, peak memory, state accuracy beside

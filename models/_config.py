@@ -163,7 +163,10 @@ def _fit_tuple(value: Any, items: tuple[Any, ...], field: str) -> tuple[bool, An
         items = items[:1] * len(value)
     if len(items) != len(value):
         return False, None
-    return True, tuple(_coerce(v, item, field) for v, item in zip(value, items, strict=True))
+    found = tuple(_coerce(v, item, field) for v, item in zip(value, items, strict=True))
+    # the very object that came, as for numbers
+    same = isinstance(value, tuple) and all(a is b for a, b in zip(value, found, strict=True))
+    return True, value if same else found
 
 
 def _fit_number(value: Any, option: type) -> tuple[bool, Any]:
@@ -175,7 +178,8 @@ def _fit_number(value: Any, option: type) -> tuple[bool, Any]:
     except OverflowError:  # a whole number of hundreds of digits
         return False, None
     if option is int:
-        return number.is_integer() and abs(number) <= _LARGEST, int(number) if (
-            number.is_integer()
-        ) else None
+        if not number.is_integer():
+            return False, None
+        # the very object that came, which scikit-learn's clone asks for
+        return abs(number) <= _LARGEST, value if type(value) is int else int(number)
     return number == number, number

@@ -1,6 +1,7 @@
 """What every estimator of this package shares: scikit-learn's manners, save and load."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -37,6 +38,10 @@ class EstimatorModel:
         What each preset sets.
     fitted : tuple of str
         Attributes that `fit` sets: arrays or numbers.
+    noted : tuple of str
+        Attributes that `fit` sets and that are plain JSON; kept in the description.
+    takes_recordings : bool
+        `fit` takes recordings themselves, for what is known about them, and ``stream``.
     resumable : bool
         `fit` takes `out`, a folder where an interrupted fit goes on, and `progress`.
     provenance : dict
@@ -47,6 +52,8 @@ class EstimatorModel:
     config_class: ClassVar[type[Config]]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     fitted: ClassVar[tuple[str, ...]]
+    noted: ClassVar[tuple[str, ...]] = ()
+    takes_recordings: ClassVar[bool] = False
     resumable: ClassVar[bool] = False
 
     config: Any
@@ -64,7 +71,8 @@ class EstimatorModel:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Fields of the configuration, as scikit-learn asks for them."""
-        return dict(self.config.to_json())
+        # the very objects: scikit-learn compares a copy's by identity
+        return {f.name: getattr(self.config, f.name) for f in fields(self.config)}
 
     def set_params(self, **values: Any) -> Self:
         """Change fields of the configuration; what was fitted stays until the next `fit`."""
@@ -102,7 +110,10 @@ class EstimatorModel:
         """
         self.require_fitted()
         arrays = {n: torch.from_numpy(np.array(getattr(self, n))) for n in self.fitted}
-        return write_folder(folder, described(self), arrays)
+        card = described(self)
+        if self.noted:
+            card["learned"] = {n: getattr(self, n) for n in self.noted}
+        return write_folder(folder, card, arrays)
 
     @classmethod
     def from_folder(cls, folder: PathLike) -> Self:
@@ -126,5 +137,9 @@ class EstimatorModel:
         for name, value in tensors.items():
             array = value.numpy()
             setattr(made, name, array.item() if array.ndim == 0 else array)
+        for name in cls.noted:
+            if name not in (card.get("learned") or {}):
+                raise FileError(f"The {CARD} of {path.name!r} says nothing of {name!r}.")
+            setattr(made, name, card["learned"][name])
         made.provenance = dict(card.get("provenance") or {})
         return made

@@ -15,13 +15,13 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from neuro.errors import ConfigError, DataError
-from neuro.models._estimator import EstimatorModel
 from neuro.models._glm.baseline import (
     constant_of,
     constant_weights,
     fitted_dispersion,
     mean_rates,
 )
+from neuro.models._glm.estimator import SpikeGLMModel
 from neuro.models._glm.fit import Penalty, Share, fit_weights, log_likelihoods, predictors
 from neuro.models._glm.rates import BLOCK_BINS, Observation
 from neuro.models._glm.sessions import SessionTable, SpikeGLMConfig, layout, session_table
@@ -68,7 +68,7 @@ class PoissonGLMConfig(SpikeGLMConfig):
             raise ConfigError("strength must be 0 or more and n_steps at least 1.")
 
 
-class PoissonGLM(EstimatorModel):
+class PoissonGLM(SpikeGLMModel):
     """GLM of spike counts, scikit-learn style; rows are post, columns pre.
 
     Counts are (n_units, n_bins), or several sessions of them as a list or a
@@ -238,17 +238,6 @@ class PoissonGLM(EstimatorModel):
         n = self.n_inputs_ * len(self.config.stimulus_basis())
         found = self.weights_[:, self.weights_.shape[1] - 1 - n : -1]
         return found.reshape(len(found), self.n_inputs_, -1 if n else 0)
-
-    def _observed(self) -> Observation:
-        known = self.config.observation == "negative_binomial"
-        return replace(self.config.observed(), dispersion=self.dispersion_ if known else None)
-
-    def _table(self, counts: Any, inputs: Any) -> SessionTable:
-        self.require_fitted()
-        return session_table(
-            self.config, counts, inputs,
-            n_units=len(self.weights_), n_inputs=self.n_inputs_, dtype=np.float64,
-        )  # fmt: skip
 
     def predict(self, counts: Any, inputs: Any = None) -> list[FloatArray]:
         """Expected count of every bin given the spikes before it.

@@ -28,7 +28,7 @@ print(f"{len(names)} cells, {counts.shape[1]} bins, {counts.mean() / bin_s:.1f} 
 # %%
 # How many states? The judge is the probability of held-out bins given their own past, so
 # more states win only if they predict. From the shell, the same is
-# `neuro train onehot_hmm_glm --data FILE.nwb --bin-s 0.1 --set states=1:2 --out states`.
+# `neuro train onehot_hmm_glm --data FILE.nwb --bin-s 0.1 --states 1:2 --out states`.
 settings = {"rounds": 8, "tol": 1e-3, "n_lags": 3}
 candidates = models.create("onehot_hmm_glm", states="1:2", prior="gaussian", folds=3, **settings)
 choice = choose_states(counts, config=candidates.config)

@@ -18,6 +18,7 @@ __all__ = ["switching_glm"]
 _N_LAGS = 5
 _TYPES = np.array([-1, 0, 1])  # inhibitory, none, excitatory: the order of the publication
 _CONCENTRATION = 2 * np.array([0.1, 0.8, 0.1])
+_INPUT_BINS = 25  # half the reach of the input's smoothing
 _LARGEST_GAIN = 0.17  # of the couplings at the base rate; excursions are steeper
 
 
@@ -33,6 +34,7 @@ def switching_glm(
     redrawn: float = 0.1,
     rate: float = 0.1,
     switching: bool = True,
+    drive: float = 0.0,
     bin_s: float = 0.02,
     max_count: float = 50.0,
 ) -> Simulation:
@@ -63,6 +65,10 @@ def switching_glm(
         "skeleton": counts of a bin without couplings.
     switching : bool
         False makes the null: there are states, but all have the first one's couplings.
+    drive : float
+        Log odds of moving to an even state rather than staying, for one more of a slow
+        input; of moving to an odd state, its opposite. Other than 0, recordings have
+        the stream ``"input"``.
     bin_s : float
         Width of a bin in seconds.
     max_count : float
@@ -74,7 +80,8 @@ def switching_glm(
         Stream ``"spikes"`` of counts. Truth: ``states`` (session, bin), ``weights``
         (state, post, pre), ``bias`` (unit,), ``transition`` (state, state),
         ``skeleton`` (post, pre; -1, 0 or 1, the likeliest type of each edge),
-        ``types`` (state, post, pre), ``basis`` (lag,), ``link``.
+        ``types`` (state, post, pre), ``basis`` (lag,), ``link``, ``move_weights``
+        (state, state, 1), zero on the diagonal; ``transition`` is at an input of zero.
 
     Raises
     ------
@@ -104,23 +111,43 @@ def switching_glm(
     away = (1 - stay) / max(1, n_states - 1)
     transition = np.full((n_states, n_states), away)
     np.fill_diagonal(transition, stay if n_states > 1 else 1.0)
+    towards = drive * np.where(np.arange(n_states) % 2, -1.0, 1.0) * (1 - np.eye(n_states)) + 0.0
     basis = exponential_basis(_N_LAGS)[0]
     link = "sigmoid" if recipe == "demo" else "softplus"
-    states = np.stack([sample_states(n_bins, transition, seed=rng) for _ in range(n_sessions)])
+    inputs = [_slow(rng, n_bins) if drive else None for _ in range(n_sessions)]
+    states = np.stack(
+        [sample_states(n_bins, _driven(transition, towards, u), seed=rng) for u in inputs]
+    )
     counts = [_counts(rng, path, weights, bias, basis, link, max_count) for path in states]
     truth = {
         "states": states,
         "weights": weights,
         "bias": bias,
         "transition": transition,
+        "move_weights": towards[:, :, np.newaxis],
         "skeleton": skeleton,
         "types": np.sign(weights).astype(np.int64),
         "basis": basis,
         "link": link,
         "stay": stay,
     }
-    recordings = [_recording(one, i, bin_s, seed) for i, one in enumerate(counts)]
+    recordings = [_recording(one, inputs[i], i, bin_s, seed) for i, one in enumerate(counts)]
     return Simulation(tuple(recordings), truth)
+
+
+def _slow(rng: np.random.Generator, n_bins: int) -> FloatArray:
+    """Smooth noise of mean 0 and variance 1 that changes over some fifty bins."""
+    kernel = np.hanning(2 * _INPUT_BINS + 1)
+    noise = rng.standard_normal(n_bins + 2 * _INPUT_BINS)
+    return np.asarray(np.convolve(noise, kernel / np.sqrt((kernel**2).sum()), "valid"))
+
+
+def _driven(transition: FloatArray, towards: FloatArray, course: FloatArray | None) -> FloatArray:
+    """Transition matrix, or one a bin for log odds that are linear in the input."""
+    if course is None:
+        return transition
+    weighted = transition * np.exp(towards * course[:, np.newaxis, np.newaxis])
+    return np.asarray(weighted / weighted.sum(axis=2, keepdims=True))
 
 
 def _demo(
@@ -184,13 +211,21 @@ def _counts(
     return out.T
 
 
-def _recording(counts: FloatArray, number: int, bin_s: float, seed: int) -> "Recording":
+def _recording(
+    counts: FloatArray, course: FloatArray | None, number: int, bin_s: float, seed: int
+) -> "Recording":
     from neuro.data import Axis, Recording, Regular, exact_rate
 
     axis = Axis([f"unit{i + 1:03d}" for i in range(len(counts))], "unit")
-    spikes = Regular(counts.astype(np.float32), exact_rate(1 / bin_s), "counts", axis, "spikes")
+    rate = exact_rate(1 / bin_s)
+    streams = {"spikes": Regular(counts.astype(np.float32), rate, "counts", axis, "spikes")}
+    if course is not None:
+        one = Axis(["input"], "misc")
+        streams["input"] = Regular(
+            course[np.newaxis].astype(np.float32), rate, "au", one, "behaviour"
+        )
     return Recording(
-        {"spikes": spikes},
+        streams,
         dataset="synthetic_switching_glm",
         subject="01",
         session=f"{number + 1:02d}",

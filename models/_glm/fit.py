@@ -13,6 +13,17 @@ from neuro.typing import BoolArray, FloatArray, IntArray
 __all__ = ["Penalty", "Share", "fit_weights", "log_likelihoods", "predictors"]
 
 
+# Enough for the scale of a step, which need not be right.
+_ROUGH_BINS = 4000
+_LEAST = 1e-2  # of a Gram matrix's eigenvalues
+
+
+def _without_gaps(bins: IntArray) -> IntArray | slice:
+    """Rows in order as a slice, which copies nothing, if none is left out."""
+    first, last = int(bins[0]), int(bins[-1])
+    return slice(first, last + 1) if last - first == len(bins) - 1 else bins
+
+
 def predictors(design: FloatArray, weights: FloatArray) -> FloatArray:
     """Linear predictors of one block, (n_bins, n_units)."""
     return design @ weights.T.astype(design.dtype, copy=False)
@@ -107,8 +118,9 @@ class Share:
         for start in range(0, len(self.bins), BLOCK_BINS):
             bins = self.bins[start : start + BLOCK_BINS]
             share = self.share[start : start + BLOCK_BINS]
-            design = self.table.design[bins]
-            counts = self.table.counts[bins] if every else self.table.counts[np.ix_(bins, rows)]
+            found = _without_gaps(bins)
+            design, counts = self.table.design[found], self.table.counts[found]
+            counts = counts if every else counts[:, rows]
             eta = predictors(design, weights)
             log_lik, score = observation.log_lik_and_score(eta, counts)
             value += share @ log_lik
@@ -125,10 +137,10 @@ class Share:
             out += (design * self.share[start : start + BLOCK_BINS, np.newaxis]).T @ design
         return out
 
-    def curvature(self, weights: FloatArray) -> FloatArray:
-        """Mean expected curvature of each unit's likelihood, (n_units,); from 20,000 bins."""
-        bins = self.bins[:: max(1, len(self.bins) // 20_000)]
-        share = self.share[:: max(1, len(self.bins) // 20_000)]
+    def curvature(self, weights: FloatArray, most_bins: int = 20_000) -> FloatArray:
+        """Mean expected curvature of each unit's likelihood, (n_units,), from some bins."""
+        step = max(1, len(self.bins) // most_bins)
+        bins, share = self.bins[::step], self.share[::step]
         total, weight = np.zeros(len(weights)), 0.0
         for start in range(0, len(bins), BLOCK_BINS):
             part = slice(start, start + BLOCK_BINS)
@@ -213,7 +225,10 @@ def fit_weights(
     """
     n_states, n_units, n_columns = weights.shape
     shape = (-1, n_states, n_columns)
-    curvatures = [_Curvature.of(s, w, penalty) for s, w in zip(shares, weights, strict=True)]
+    curvatures = [
+        _curvature(share, own, penalty, penalty.free[:, min(k, penalty.free.shape[1] - 1)])
+        for k, (share, own) in enumerate(zip(shares, weights, strict=True))
+    ]
 
     def objective(theta: FloatArray, rows: IntArray) -> tuple[FloatArray, FloatArray]:
         cube = theta.reshape(shape)
@@ -237,22 +252,52 @@ def fit_weights(
     return found.theta.reshape(shape).transpose(1, 0, 2).copy(), -found.value
 
 
+def _curvature(
+    share: Share, weights: FloatArray, penalty: Penalty, free: BoolArray
+) -> "_Whole | _Held":
+    """``information * gram + ridge`` for each unit, of the weights that may change."""
+    from scipy.linalg import cholesky
+
+    gram, n = share.gram(), weights.shape[1]
+    ridge = float(np.mean((penalty.ridge + penalty.pull)[:, :-1])) if n > 1 else 0.0
+    information = np.maximum(share.curvature(weights, most_bins=_ROUGH_BINS), 1e-8)
+    # directions without data get the curvature of a hundredth of a bin
+    if free.all():
+        values, vectors = np.linalg.eigh(gram)
+        return _Whole(np.maximum(values, 0.0) + _LEAST, vectors, information, ridge)
+    gram = gram + max(_LEAST, 1e-6 * float(gram.max())) * np.eye(n)  # sums are single at times
+    factors = [
+        cholesky(one * gram[np.ix_(may, may)] + ridge * np.eye(int(may.sum())))
+        for one, may in zip(information, free, strict=True)
+    ]
+    return _Held(factors, free)
+
+
 @dataclass(frozen=True, eq=False)
-class _Curvature:
-    """``information * gram + ridge`` for each unit, kept as eigenvectors."""
+class _Held:
+    """Curvature where some weights are held: one small matrix a unit."""
+
+    factors: list[FloatArray]
+    free: BoolArray
+
+    def solve(self, gradient: FloatArray, rows: IntArray) -> FloatArray:
+        from scipy.linalg import cho_solve
+
+        out = np.zeros_like(gradient)
+        for own, row, found in zip(gradient, rows.tolist(), out, strict=True):
+            may = self.free[row]
+            found[may] = cho_solve((self.factors[row], False), own[may], check_finite=False)
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Whole:
+    """Curvature where all weights may change: eigenvectors that all units share."""
 
     values: FloatArray
     vectors: FloatArray
     information: FloatArray
     ridge: float
-
-    @classmethod
-    def of(cls, share: Share, weights: FloatArray, penalty: Penalty) -> "_Curvature":
-        values, vectors = np.linalg.eigh(share.gram())
-        ridge = float(np.mean((penalty.ridge + penalty.pull)[:, :-1])) if len(values) > 1 else 0.0
-        information = np.maximum(share.curvature(weights), 1e-8)
-        # directions without data get the curvature of a hundredth of a bin
-        return cls(np.maximum(values, 0.0) + 1e-2, vectors, information, ridge)
 
     def solve(self, gradient: FloatArray, rows: IntArray) -> FloatArray:
         turned = gradient @ self.vectors

@@ -109,6 +109,10 @@ class SpikeGLMConfig(Config):
         """The observation model, without a dispersion."""
         return Observation(self.observation, link_of(self.observation, self.link))
 
+    def driving(self) -> tuple[int, ...]:
+        """Inputs that predict moves between states and not counts: none."""
+        return ()
+
 
 def _basis(name: str, n_basis: int, n_lags: int) -> FloatArray:
     if name == "lags":
@@ -133,6 +137,8 @@ class SessionTable:
         Bins of each session.
     n_history, n_inputs : int
         Columns of the history and of the inputs.
+    drive : float64 array, shape (n_bins, n_driving)
+        Inputs of the moves between states, zero where missing.
     """
 
     counts: FloatArray
@@ -141,6 +147,7 @@ class SessionTable:
     lengths: IntArray
     n_history: int
     n_inputs: int
+    drive: FloatArray
 
     @property
     def n_bins(self) -> int:
@@ -153,7 +160,7 @@ class SessionTable:
         rows = np.concatenate([np.arange(edges[i], edges[i + 1]) for i in sessions])
         return SessionTable(
             self.counts[rows], self.design[rows], self.valid[rows],
-            self.lengths[list(sessions)], self.n_history, self.n_inputs,
+            self.lengths[list(sessions)], self.n_history, self.n_inputs, self.drive[rows],
         )  # fmt: skip
 
 
@@ -219,7 +226,7 @@ def session_table(
     sessions = sessions_of(counts)
     if n_units is not None and len(sessions[0]) != n_units:
         raise DataError(f"The model was fitted to {n_units} units, got {len(sessions[0])}.")
-    given = _inputs_of(inputs, sessions, n_inputs)
+    given, drive = _apart(_inputs_of(inputs, sessions, n_inputs), config.driving())
     for session in sessions:
         config.observed().check(session)
     past, course = _bases(config)
@@ -246,7 +253,7 @@ def session_table(
         )
     lengths = np.array([s.shape[1] for s in sessions])
     n_history, n_stimulus = len(sessions[0]) * len(past), len(given[0]) * len(course)
-    return SessionTable(table, design, valid, lengths, n_history, n_stimulus)
+    return SessionTable(table, design, valid, lengths, n_history, n_stimulus, drive)
 
 
 def _bases(config: SpikeGLMConfig) -> tuple[FloatArray, FloatArray]:
@@ -271,6 +278,18 @@ def _inputs_of(inputs: Any, sessions: list[FloatArray], n_inputs: int | None) ->
     if any(np.isinf(g).any() for g in given) or any(np.isinf(s).any() for s in sessions):
         raise DataError("inf in counts or inputs; missing bins are NaN.")
     return given
+
+
+def _apart(given: list[FloatArray], driving: Sequence[int]) -> tuple[list[FloatArray], FloatArray]:
+    """Inputs of the counts by session, and those of the moves, (n_bins, n_driving)."""
+    if driving and max(driving) >= len(given[0]):
+        raise DataError(
+            f"Input {max(driving)} is to drive moves between states, but there are "
+            f"{len(given[0])} inputs, numbered from 0."
+        )
+    rest = [row for row in range(len(given[0])) if row not in driving]
+    drive = np.concatenate([one[list(driving)].T for one in given])
+    return [one[rest] for one in given], np.nan_to_num(drive)
 
 
 def _known(

@@ -26,6 +26,10 @@ class OneHotHMMGLMConfig(SpikeGLMConfig):
         that the states share (GHG), or nothing shared (HG).
     bias : {"state", "shared"}
         A constant for each state, or one for all; the publication shares it.
+    move_inputs : tuple of int
+        Inputs, numbered from 0, that drive the moves between states instead of the
+        counts: log odds of moving rather than staying are linear in them, with the
+        weight `l2`. One that is to do both is given twice; a missing one counts as zero.
     shared_inputs : bool
         One set of input weights for all states.
     diagonal : {"free", "edge"}
@@ -55,10 +59,13 @@ class OneHotHMMGLMConfig(SpikeGLMConfig):
         Transitions a state that this prior is worth.
     folds : int
         Of the choice among several numbers of states.
-    schedule : {"pooled", "paper"}
-        All sessions together, or as published: Adam, sequence by sequence.
+    schedule : {"pooled", "paper", "paper_kernels"}
+        All sessions together; or as published, session by session: Adam, or the second
+        version, in which every edge learns its course over single lags (basis="lags").
+    shared_kernels : bool
+        "paper_kernels": an edge has one course in all states.
     epochs, steps, lr : int, int, float
-        Of the "paper" schedule.
+        Of the published schedules; the second has one step a visit.
 
     Raises
     ------
@@ -69,6 +76,7 @@ class OneHotHMMGLMConfig(SpikeGLMConfig):
     states: int | str = 2
     prior: Literal["onehot", "gaussian", "none"] = "onehot"
     bias: Literal["state", "shared"] = "state"
+    move_inputs: tuple[int, ...] = ()
     shared_inputs: bool = False
     diagonal: Literal["free", "edge"] = "free"
     prior_sd: float = 1 / 3
@@ -83,7 +91,8 @@ class OneHotHMMGLMConfig(SpikeGLMConfig):
     stay: float = 0.98
     stay_count: float = 10.0
     folds: int = 5
-    schedule: Literal["pooled", "paper"] = "pooled"
+    schedule: Literal["pooled", "paper", "paper_kernels"] = "pooled"
+    shared_kernels: bool = True
     epochs: int = 10
     steps: int = 50
     lr: float = 0.01
@@ -100,15 +109,26 @@ class OneHotHMMGLMConfig(SpikeGLMConfig):
         if not 0 < self.stay < 1 or self.window_bins < 2 or self.folds < 2 or self.tol < 0:
             raise ConfigError("stay is between 0 and 1, window_bins and folds 2 or more, tol not "
                               "below 0.")  # fmt: skip
-        one = len(self.history_basis()) == 1
+        rows = self.move_inputs
+        if len(set(rows)) < len(rows) or min(rows, default=0) < 0:
+            raise ConfigError(f"move_inputs = {rows} must be different numbers, 0 or more.")
+        one = len(self.history_basis()) == 1 or self.schedule == "paper_kernels"
         if self.coupling and not one and (self.prior == "onehot" or self.schedule == "paper"):
             raise ConfigError(
                 "A one-hot edge has one sign, so its past needs one basis function: use "
                 "basis='exponential', or prior='gaussian'."
             )
         published = self.coupling and self.self_history and self.observation == "poisson"
-        if self.schedule == "paper" and not published:
-            raise ConfigError("The paper's schedule is for Poisson counts with all couplings.")
+        if self.schedule != "pooled" and (rows or not published):
+            raise ConfigError(
+                "The paper's schedules are for Poisson counts with all couplings and no inputs."
+            )
+        if self.schedule == "paper_kernels" and (self.basis != "lags" or self.prior != "onehot"):
+            raise ConfigError("schedule='paper_kernels' needs basis='lags' and prior='onehot'.")
+
+    def driving(self) -> tuple[int, ...]:
+        """Inputs that predict moves between states and not counts."""
+        return self.move_inputs
 
     def candidates(self) -> tuple[int, ...]:
         """Numbers of states that come into question.

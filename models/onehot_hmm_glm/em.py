@@ -1,8 +1,9 @@
 """Expectation and maximisation of a GLM whose weights depend on a hidden state.
 
-E: forward and backward over all sessions. M: the moves in closed form, the weights by a
-few L-BFGS steps of all units at once on the bins each state has a share in. All sessions
-are pooled. The log posterior never falls, up to rounding.
+E: forward and backward over all sessions. M: the moves in closed form, or by Newton's
+method where inputs drive them; the weights by a few L-BFGS steps of all units at once on
+the bins each state has a share in. All sessions are pooled. The log posterior never
+falls, up to rounding.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +15,28 @@ import numpy as np
 from neuro.models._glm.fit import Penalty, Share, fit_weights, log_likelihoods
 from neuro.models._glm.rates import Observation
 from neuro.models._glm.sessions import SessionTable
-from neuro.stats.hmm import Posterior, forward_backward
+from neuro.models.onehot_hmm_glm.moves import best_moves, driven_moves
+from neuro.stats.hmm import Filtered, Posterior, filter_states, forward_backward
 from neuro.typing import FloatArray
 
-__all__ = ["Chain", "Round", "held_out", "maximise", "prior_moves", "run_em", "smoothed"]
+__all__ = ["Chain", "Round", "filtered", "held_out", "maximise", "run_em", "smoothed"]
 
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Parameters: ``weights`` (n_states, n_units, n_columns), ``moves`` (n_states, n_states)."""
+    """Parameters: ``weights`` (n_states, n_units, n_columns), ``moves`` (n_states, n_states),
+    and ``drive`` (n_states, n_states, n_inputs) where inputs drive the moves.
+    """
 
     weights: FloatArray
     moves: FloatArray
+    drive: FloatArray | None = None
+
+    def moves_in(self, table: SessionTable) -> FloatArray:
+        """The transition matrix, or one for each bin of a table."""
+        if self.drive is None:
+            return self.moves
+        return driven_moves(self.moves, self.drive, table.drive)
 
 
 @dataclass(frozen=True)
@@ -40,19 +51,18 @@ class Round:
 Listener: TypeAlias = Callable[[Round, Chain], None]
 
 
-def prior_moves(n_states: int, stay: float) -> FloatArray:
-    """Transition matrix with the same diagonal everywhere and the rest spread evenly."""
-    if n_states == 1:
-        return np.ones((1, 1))
-    out = np.full((n_states, n_states), (1 - stay) / (n_states - 1))
-    np.fill_diagonal(out, stay)
-    return out
-
-
 def smoothed(table: SessionTable, chain: Chain, observation: Observation) -> Posterior:
     """States given all data of their session."""
     log_lik = log_likelihoods(table, chain.weights, observation)
-    return forward_backward(log_lik, chain.moves, lengths=table.lengths)
+    each_bin = chain.drive is not None
+    moves = chain.moves_in(table)
+    return forward_backward(log_lik, moves, lengths=table.lengths, each_bin=each_bin)
+
+
+def filtered(table: SessionTable, chain: Chain, observation: Observation) -> Filtered:
+    """States given the past of each bin."""
+    log_lik = log_likelihoods(table, chain.weights, observation)
+    return filter_states(log_lik, chain.moves_in(table), lengths=table.lengths)
 
 
 def maximise(
@@ -104,6 +114,7 @@ def run_em(
     n_rounds: int,
     n_steps: int,
     tol: float,
+    drive_ridge: float = 0.0,
     first: int = 0,
     trace: Sequence[float] = (),
     listener: Listener | None = None,
@@ -119,11 +130,13 @@ def run_em(
     penalty : Penalty
         Prior of the weights.
     pseudo_moves : array, shape (n_states, n_states)
-        Transitions that are added to those seen.
+        Transitions that are added to those seen, where inputs drive them at inputs of zero.
     n_rounds, n_steps : int
         Most rounds, and L-BFGS steps in each.
     tol : float
         Nats a bin.
+    drive_ridge : float
+        Weight of ``0.5 * sum(drive**2)``, where inputs drive the moves.
     first : int
         Number of the first round, where an interrupted run goes on.
     trace : sequence of float
@@ -147,27 +160,42 @@ def run_em(
         with np.errstate(divide="ignore"):
             log_moves = np.where(pseudo_moves > 0, np.log(chain.moves), 0.0)
         now = float(found.log_lik.sum() - prior.sum() + (pseudo_moves * log_moves).sum())
+        if chain.drive is not None:
+            now -= 0.5 * drive_ridge * float((chain.drive**2).sum())
         gain = (now - trace[-1]) / n_valid if trace else np.inf
         trace.append(now)
         if gain < tol:
             break
-        counts = found.transitions + pseudo_moves
-        moves = counts / counts.sum(axis=1, keepdims=True)
+        chain = _moved(chain, found.transitions, table.drive, pseudo_moves, drive_ridge)
         weights, _ = maximise(
             table, observation, found.gamma, chain.weights, penalty, n_steps=n_steps
         )
-        chain = replace(chain, weights=weights, moves=moves)
+        chain = replace(chain, weights=weights)
         if listener is not None:
             listener(Round(number, now, gain), chain)
     return chain, trace
 
 
+def _moved(
+    chain: Chain,
+    transitions: FloatArray,
+    inputs: FloatArray,
+    pseudo_moves: FloatArray,
+    ridge: float,
+) -> Chain:
+    """The chain with its most probable moves."""
+    if chain.drive is not None:
+        moves, drive = best_moves(
+            transitions, inputs, pseudo_moves, ridge, chain.moves, chain.drive
+        )
+        return replace(chain, moves=moves, drive=drive)
+    counts = transitions + pseudo_moves
+    return replace(chain, moves=counts / counts.sum(axis=1, keepdims=True))
+
+
 def held_out(table: SessionTable, chain: Chain, observation: Observation) -> FloatArray:
     """Mean log probability of a bin given its past, one value a session, in nats."""
-    from neuro.stats.hmm import filter_states
-
-    log_lik = log_likelihoods(table, chain.weights, observation)
-    steps = filter_states(log_lik, chain.moves, lengths=table.lengths).log_lik
+    steps = filtered(table, chain, observation).log_lik
     edges = np.concatenate([[0], np.cumsum(table.lengths)[:-1]])
     n_valid = np.add.reduceat(table.valid.astype(np.float64), edges)
     with np.errstate(invalid="ignore", divide="ignore"):

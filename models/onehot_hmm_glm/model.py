@@ -17,8 +17,8 @@ are found on the quadratic shape of the likelihood and weights refitted under ha
 types; emissions lose no digit however many units there are (the released code clamps
 at 1e-16); the concrete prior takes logarithms (the first version passes probabilities);
 a unit's own past stands outside types; every state has its own constant. "paper" keeps
-the first version's model, schedule and slips. The second version's learned kernels are
-not offered.
+the first version's model, schedule and slips, "paper_kernels" the second's, in which
+every edge learns its course over lags.
 """
 
 import hashlib
@@ -26,42 +26,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from neuro.errors import ConfigError, DataError
-from neuro.models._estimator import EstimatorModel
 from neuro.models._glm.baseline import constant_of, fitted_dispersion, mean_rates
+from neuro.models._glm.estimator import SpikeGLMModel
 from neuro.models._glm.fit import log_likelihoods, predictors
-from neuro.models._glm.rates import Observation
 from neuro.models._glm.sessions import SessionTable, session_table
 from neuro.models.onehot_hmm_glm.config import OneHotHMMGLMConfig
-from neuro.models.onehot_hmm_glm.em import Chain, Round, held_out, smoothed
+from neuro.models.onehot_hmm_glm.em import Chain, Round, filtered, held_out, smoothed
+from neuro.models.onehot_hmm_glm.kernels import fit_kernels
 from neuro.models.onehot_hmm_glm.online import OnlineFilter
 from neuro.models.onehot_hmm_glm.paper import fit_as_published
+from neuro.models.onehot_hmm_glm.selection import choose_states
 from neuro.models.onehot_hmm_glm.steps import Problem, one_state, ordered, started, typed
-from neuro.stats.hmm import filter_states, most_probable_path
+from neuro.stats.hmm import most_probable_path
 from neuro.typing import FloatArray, IntArray, PathLike
 
-__all__ = ["OneHotHMMGLM", "OneHotHMMGLMConfig", "StateChoice", "choose_states"]
+__all__ = ["OneHotHMMGLM"]
 
 _EM, _TYPES, _DONE = 0, 1, 2  # stages of a fit
 
 
-class StateChoice(NamedTuple):
-    """How well each number of states predicts sessions that were held out.
-
-    ``states`` (n_candidates,); ``scores`` (n_candidates, n_folds) nats a bin; ``best``
-    the fewest states within one standard error of the best.
-    """
-
-    states: IntArray
-    scores: FloatArray
-    best: int
-
-
-class OneHotHMMGLM(EstimatorModel):
+class OneHotHMMGLM(SpikeGLMModel):
     """GLM whose couplings switch with a hidden state, scikit-learn style.
 
     Counts are (n_units, n_bins), or several sessions as a list or a three-dimensional
@@ -82,7 +71,10 @@ class OneHotHMMGLM(EstimatorModel):
     weights_ : float64 array, shape (n_states, n_units, n_columns)
         History (pre by pre), inputs, constant. See `coupling`.
     transition_ : float64 array, shape (n_states, n_states)
-        Row: from, column: to.
+        Row: from, column: to; where inputs drive the moves, at inputs of zero.
+    move_weights_ : float64 array, shape (n_states, n_states, n_move_inputs)
+        Log odds of moving rather than staying for one more of each of `move_inputs`;
+        0 on the diagonal.
     types_ : int64 array, shape (n_states, n_units, n_units)
         -1, 0 or 1 of each edge, post by pre; empty unless the prior is one-hot and there
         are edges. The
@@ -132,12 +124,23 @@ class OneHotHMMGLM(EstimatorModel):
                 "l2": 0.0,
                 "schedule": "paper",
             },
+            "paper_kernels": {
+                "states": 4,
+                "link": "softplus",
+                "basis": "lags",
+                "diagonal": "edge",
+                "type_prior": "categorical_entropy",
+                "l2": 0.0,
+                "schedule": "paper_kernels",
+                "epochs": 100,
+            },
             "tiny": {"n_lags": 2, "rounds": 3},
         }
     )
     fitted: ClassVar[tuple[str, ...]] = (
         "weights_",
         "transition_",
+        "move_weights_",
         "types_",
         "type_probability_",
         "shared_types_",
@@ -156,6 +159,7 @@ class OneHotHMMGLM(EstimatorModel):
     config: OneHotHMMGLMConfig
     weights_: FloatArray
     transition_: FloatArray
+    move_weights_: FloatArray
     types_: IntArray
     type_probability_: FloatArray
     shared_types_: FloatArray
@@ -184,7 +188,8 @@ class OneHotHMMGLM(EstimatorModel):
         counts : array, shape (n_units, n_bins) or (n_sessions, n_units, n_bins), or list
             Whole numbers; NaN is missing.
         inputs : array, shape (n_inputs, n_bins), likewise, optional
-            Stimulus, behaviour.
+            Stimulus, behaviour; `move_inputs` of the settings names those that drive the
+            moves between states.
         out : path, optional
             Folder of the model, written after every round; an interrupted fit with the
             same settings and data goes on from there.
@@ -211,7 +216,7 @@ class OneHotHMMGLM(EstimatorModel):
             return self
         if not resumed:
             self._begin(table, counts, inputs, mark)
-        if c.schedule == "paper":
+        if c.schedule != "pooled":
             self._fit_as_published(table)
         else:
             self._fit_pooled(table, None if out is None else Path(out), progress)
@@ -234,7 +239,7 @@ class OneHotHMMGLM(EstimatorModel):
                 f"windows of {c.window_bins} bins a state."
             )
         self.rates_ = mean_rates(table, c.observed())
-        self.n_inputs_ = table.n_inputs // len(c.stimulus_basis())
+        self.n_inputs_ = table.n_inputs // len(c.stimulus_basis()) + len(c.move_inputs)
         self.dispersion_ = np.full(n_units, np.nan)
         if c.observation == "negative_binomial":
             rates = np.broadcast_to(self.rates_, table.counts.shape)[table.valid]
@@ -273,7 +278,7 @@ class OneHotHMMGLM(EstimatorModel):
             if progress is not None:
                 progress(done)
 
-        chain = Chain(self.weights_, self.transition_)
+        chain = self._chain
         if self.stage_ == _EM:
             before = tuple(self.trace_.tolist())
             chain, trace = problem.run(
@@ -301,27 +306,30 @@ class OneHotHMMGLM(EstimatorModel):
 
     def _fit_as_published(self, table: SessionTable) -> None:
         c = self.config
-        observation = replace(self._observed(), floor=1e-8)
         sequences = [table.take([i]) for i in range(len(table.lengths))]
         if self.n_inputs_ or not table.valid.all():
-            raise DataError("The paper's schedule takes counts without gaps and no inputs.")
-        found = fit_as_published(
-            sequences, observation, len(self.transition_), c.prior,
-            n_epochs=c.epochs, n_steps=c.steps, lr=c.lr, seed=c.seed,
-        )  # fmt: skip
-        bias = np.broadcast_to(found.bias[:, np.newaxis], (*found.weights.shape[:2], 1))
-        self._set_chain(Chain(np.concatenate([found.weights, bias], axis=2), found.moves))
+            raise DataError("The paper's schedules take counts without gaps and no inputs.")
+        fit = fit_kernels if c.schedule == "paper_kernels" else fit_as_published
+        found = fit(sequences, c, len(self.transition_))
+        chain = Chain(found.weights, found.moves)
+        gamma = smoothed(table, chain, self._observed()).gamma
+        chain, order = ordered(chain, gamma.mean(axis=0))
+        self._set_chain(chain)
         self.trace_ = -np.array(found.losses)
-        if c.prior == "onehot":
-            soft = np.exp(found.logits - found.logits.max(axis=-1, keepdims=True))
-            shared = np.exp(found.shared - found.shared.max(axis=-1, keepdims=True))
-            self.types_ = soft.argmax(axis=-1) - 1
-            self.type_probability_ = soft / soft.sum(axis=-1, keepdims=True)
-            self.shared_types_ = shared / shared.sum(axis=-1, keepdims=True)
+        if len(found.types):
+            soft = found.types[order]
+            self._set_types((soft.argmax(axis=-1) - 1, soft, found.shared))
         self.stage_ = _DONE
 
     def _set_chain(self, chain: Chain) -> None:
         self.weights_, self.transition_ = chain.weights, chain.moves
+        none = np.zeros((*chain.moves.shape, 0))
+        self.move_weights_ = none if chain.drive is None else chain.drive
+
+    @property
+    def _chain(self) -> Chain:
+        driven = self.move_weights_.shape[2] > 0
+        return Chain(self.weights_, self.transition_, self.move_weights_ if driven else None)
 
     def _set_types(self, types: Any) -> None:
         if types is None:
@@ -346,17 +354,6 @@ class OneHotHMMGLM(EstimatorModel):
         self.provenance = earlier.provenance
         return True
 
-    def _observed(self) -> Observation:
-        known = self.config.observation == "negative_binomial"
-        return replace(self.config.observed(), dispersion=self.dispersion_ if known else None)
-
-    def _table(self, counts: Any, inputs: Any) -> SessionTable:
-        self.require_fitted()
-        return session_table(
-            self.config, counts, inputs,
-            n_units=len(self.rates_), n_inputs=self.n_inputs_, dtype=np.float64,
-        )  # fmt: skip
-
     @property
     def n_states(self) -> int:
         """Number of states."""
@@ -377,19 +374,24 @@ class OneHotHMMGLM(EstimatorModel):
         """
         self.require_fitted()
         n_states, n_units, n_columns = self.weights_.shape
-        n = n_columns - 1 - self.n_inputs_ * len(self.config.stimulus_basis())
+        n = n_columns - 1 - self._n_driven * len(self.config.stimulus_basis())
         n_basis = n // n_units
         pre = n_units if n_basis else 0
         return self.weights_[:, :, :n].reshape(n_states, n_units, pre, n_basis)
 
     @property
     def input_weights(self) -> FloatArray:
-        """Weights of the inputs, (n_states, n_units, n_inputs, n_input_basis)."""
+        """Weights of the inputs of the counts, (n_states, n_units, n_inputs, n_input_basis)."""
         self.require_fitted()
         n_basis = len(self.config.stimulus_basis())
-        n = self.n_inputs_ * n_basis
+        n = self._n_driven * n_basis
         found = self.weights_[:, :, self.weights_.shape[2] - 1 - n : -1]
-        return found.reshape(*found.shape[:2], self.n_inputs_, n_basis)
+        return found.reshape(*found.shape[:2], self._n_driven, n_basis)
+
+    @property
+    def _n_driven(self) -> int:
+        """Inputs of the counts."""
+        return self.n_inputs_ - len(self.config.move_inputs)
 
     def connection_map(self, share: float = 0.25) -> IntArray:
         """One map for all states: where the connections are.
@@ -439,7 +441,8 @@ class OneHotHMMGLM(EstimatorModel):
         """
         table = self._table(counts, inputs)
         log_lik = log_likelihoods(table, self.weights_, self._observed())
-        path = most_probable_path(log_lik, self.transition_, lengths=table.lengths).states
+        moves = self._chain.moves_in(table)
+        path = most_probable_path(log_lik, moves, lengths=table.lengths).states
         return np.split(path, np.cumsum(table.lengths)[:-1])
 
     def predict_proba(self, counts: Any, inputs: Any = None) -> list[FloatArray]:
@@ -456,7 +459,7 @@ class OneHotHMMGLM(EstimatorModel):
             One a session.
         """
         table = self._table(counts, inputs)
-        gamma = smoothed(table, Chain(self.weights_, self.transition_), self._observed()).gamma
+        gamma = smoothed(table, self._chain, self._observed()).gamma
         return [one.T for one in np.split(gamma, np.cumsum(table.lengths)[:-1])]
 
     def filter_proba(self, counts: Any, inputs: Any = None) -> list[FloatArray]:
@@ -473,8 +476,7 @@ class OneHotHMMGLM(EstimatorModel):
             One a session.
         """
         table = self._table(counts, inputs)
-        log_lik = log_likelihoods(table, self.weights_, self._observed())
-        found = filter_states(log_lik, self.transition_, lengths=table.lengths).filtered
+        found = filtered(table, self._chain, self._observed()).filtered
         return [one.T for one in np.split(found, np.cumsum(table.lengths)[:-1])]
 
     def session_scores(self, counts: Any, inputs: Any = None) -> FloatArray:
@@ -491,7 +493,7 @@ class OneHotHMMGLM(EstimatorModel):
             Higher is better; no bin has seen its own future.
         """
         table = self._table(counts, inputs)
-        return held_out(table, Chain(self.weights_, self.transition_), self._observed())
+        return held_out(table, self._chain, self._observed())
 
     def score(self, counts: Any, inputs: Any = None) -> float:
         """Log probability of a bin given its past, mean over all bins, in nats.
@@ -507,8 +509,7 @@ class OneHotHMMGLM(EstimatorModel):
             Higher is better.
         """
         table = self._table(counts, inputs)
-        log_lik = log_likelihoods(table, self.weights_, self._observed())
-        steps = filter_states(log_lik, self.transition_, lengths=table.lengths).log_lik
+        steps = filtered(table, self._chain, self._observed()).log_lik
         return float(steps[table.valid].mean())
 
     def bits_per_spike(self, counts: Any, inputs: Any = None) -> float:
@@ -545,6 +546,8 @@ class OneHotHMMGLM(EstimatorModel):
         return OnlineFilter(
             self.weights_,
             self.transition_,
+            self.move_weights_,
+            self.config.move_inputs,
             self._observed(),
             self.config.history_basis(),
             self.config.stimulus_basis(),
@@ -556,62 +559,6 @@ class OneHotHMMGLM(EstimatorModel):
 def _fingerprint(table: SessionTable) -> str:
     """Of the data, to tell whether an interrupted fit was of the same."""
     sha = hashlib.sha256()
-    for part in (table.counts, table.design, table.valid, table.lengths):
+    for part in (table.counts, table.design, table.valid, table.lengths, table.drive):
         sha.update(np.ascontiguousarray(part).tobytes())
     return sha.hexdigest()
-
-
-def choose_states(counts: Any, inputs: Any = None, *, config: OneHotHMMGLMConfig) -> StateChoice:
-    """Held-out likelihood of every candidate number of states.
-
-    Sessions are dealt to folds; with fewer sessions than folds they are cut into
-    consecutive stretches first. The score is the log probability of a held-out bin
-    given its past, so more states win only if they predict better.
-
-    Parameters
-    ----------
-    counts, inputs : array or list
-        As in :meth:`OneHotHMMGLM.fit`.
-    config : OneHotHMMGLMConfig
-        `states` gives the candidates, `folds` the number of folds.
-
-    Returns
-    -------
-    StateChoice
-        Scores, and the fewest states that are within one standard error (of paired
-        differences over folds) of the best.
-
-    Raises
-    ------
-    DataError
-        Too few bins.
-
-    Examples
-    --------
-    >>> x = np.random.default_rng(0).poisson(0.5, (3, 1500))
-    >>> choose_states(x, config=OneHotHMMGLMConfig(states="1:2", folds=3)).best
-    1
-    """
-    from neuro.models._glm.sessions import sessions_of
-
-    sessions = sessions_of(counts)
-    given = None if inputs is None else sessions_of(inputs, "inputs")
-    pieces = max(1, -(-2 * config.folds // len(sessions)) if len(sessions) < config.folds else 1)
-    parts = [p for s in sessions for p in np.array_split(s, pieces, axis=1)]
-    extra = None if given is None else [p for s in given for p in np.array_split(s, pieces, axis=1)]
-    n_folds = min(config.folds, len(parts))
-    candidates = np.array(config.candidates())
-    scores = np.empty((len(candidates), n_folds))
-    for fold in range(n_folds):
-        test = [i for i in range(len(parts)) if i % n_folds == fold]
-        train = [i for i in range(len(parts)) if i % n_folds != fold]
-        some = [[p[i] for i in train] for p in (parts, extra) if p is not None]
-        rest = [[p[i] for i in test] for p in (parts, extra) if p is not None]
-        for row, n_states in enumerate(candidates.tolist()):
-            model = OneHotHMMGLM(replace(config, states=n_states)).fit(*some)
-            scores[row, fold] = model.score(*rest)
-    top = scores[int(scores.mean(axis=1).argmax())]
-    behind = top - scores
-    error = behind.std(axis=1, ddof=1) / np.sqrt(n_folds) if n_folds > 1 else 0.0
-    fewest = int(np.flatnonzero(behind.mean(axis=1) <= error)[0])
-    return StateChoice(candidates, scores, int(candidates[fewest]))

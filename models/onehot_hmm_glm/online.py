@@ -4,6 +4,7 @@ import numpy as np
 
 from neuro.errors import DataError
 from neuro.models._glm.rates import Observation
+from neuro.models.onehot_hmm_glm.moves import driven_moves
 from neuro.signal.bases import HistoryBuffer
 from neuro.stats.hmm import StateFilter
 from neuro.typing import AnyArray, FloatArray
@@ -19,7 +20,11 @@ class OnlineFilter:
     weights : array, shape (n_states, n_units, n_columns)
         Of the model.
     moves : array, shape (n_states, n_states)
-        Transition matrix.
+        Transition matrix, where inputs drive it at inputs of zero.
+    drive : array, shape (n_states, n_states, n_driving)
+        Log odds of moving rather than staying for one more of each input.
+    driving : tuple of int
+        Inputs that drive moves; the others drive counts.
     observation : Observation
         Rates and distribution.
     past, course : array, shape (n_basis, n_lags)
@@ -34,6 +39,8 @@ class OnlineFilter:
         self,
         weights: FloatArray,
         moves: FloatArray,
+        drive: FloatArray,
+        driving: tuple[int, ...],
         observation: Observation,
         past: FloatArray,
         course: FloatArray,
@@ -46,10 +53,13 @@ class OnlineFilter:
         # one product for all states
         self._weights = weights.reshape(n_states * n_units, n_columns)
         self._observation = observation
-        self._states = StateFilter(moves)
+        self._states, self._moves, self._drive = StateFilter(moves), moves, drive
+        self._driving = list(driving)
+        self._driven = [row for row in range(n_inputs) if row not in driving]
+        self._n_inputs = n_inputs
         self._past = HistoryBuffer(n_units, past) if uses_past else None
         self._course = course
-        self._inputs = np.zeros((course.shape[1], n_inputs))
+        self._inputs = np.zeros((course.shape[1], len(self._driven)))
         self._reach = (past.shape[1] if uses_past else 0, course.shape[1] - 1)
         self.reset()
 
@@ -84,11 +94,16 @@ class OnlineFilter:
         """
         bin_ = np.asarray(counts, dtype=np.float64)
         extra = np.zeros(0) if inputs is None else np.asarray(inputs, dtype=np.float64)
-        if bin_.shape != self._shape[1:] or extra.shape != self._inputs.shape[1:]:
+        if bin_.shape != self._shape[1:] or extra.shape != (self._n_inputs,):
             raise DataError(
-                f"Expected {self._shape[1]} counts and {self._inputs.shape[1]} inputs, got "
+                f"Expected {self._shape[1]} counts and {self._n_inputs} inputs, got "
                 f"{bin_.shape} and {extra.shape}."
             )
+        moves = None
+        if self._driving:
+            now = np.nan_to_num(extra[self._driving])[np.newaxis]
+            moves = driven_moves(self._moves, self._drive, now)
+        extra = extra[self._driven]
         self._observation.check(bin_)
         lost, blind = bool(np.isnan(bin_).any()), bool(np.isnan(extra).any())
         self._since = [0 if lost else self._since[0] + 1, 0 if blind else self._since[1] + 1]
@@ -105,4 +120,4 @@ class OnlineFilter:
             table = np.broadcast_to(bin_, self._shape)
             log_lik = self._observation.log_lik(eta, table).sum(axis=1)
             log_lik += self._observation.constant(bin_[np.newaxis])
-        return np.asarray(self._states.push(log_lik[np.newaxis]).filtered[0])
+        return np.asarray(self._states.push(log_lik[np.newaxis], moves).filtered[0])

@@ -7,33 +7,42 @@ transitions, and a concrete prior that takes probabilities for their logarithms.
 else in this package does any of that.
 """
 
-from typing import Literal, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from neuro.models._glm.fit import Share, log_likelihoods
 from neuro.models._glm.rates import Observation
 from neuro.models._glm.sessions import SessionTable
+from neuro.models.onehot_hmm_glm.config import OneHotHMMGLMConfig
 from neuro.models.onehot_hmm_glm.priors import SIGNS, concrete_log_density
 from neuro.stats.hmm import Posterior, forward_backward
 from neuro.typing import FloatArray
 
-__all__ = ["PaperFit", "expected_log_lik", "fit_as_published", "floored_moves", "gaussian_prior"]
+__all__ = [
+    "PublishedFit",
+    "expected_log_lik",
+    "fit_as_published",
+    "floored_moves",
+    "gaussian_prior",
+]
 
+_FLOOR = 1e-8  # inside the logarithm of rates
 _TEMPERATURE = 0.2
 _PRIOR_SD = 1 / 3
 _EXTREME = -20.0
 
 
-class PaperFit(NamedTuple):
-    """``weights`` (state, post, pre), ``bias`` (post,), ``moves``, logits of the types
-    (state, post, pre, 3) and of their prior (post, pre, 3), and the ``losses``.
+class PublishedFit(NamedTuple):
+    """``weights`` (state, post, columns), the last the constant; ``moves``; probabilities
+    of the ``types`` (state, post, pre, 3) and of their prior, ``shared`` (post, pre, 3),
+    empty without types; ``losses``.
     """
 
     weights: FloatArray
-    bias: FloatArray
     moves: FloatArray
-    logits: FloatArray
+    types: FloatArray
     shared: FloatArray
     losses: list[float]
 
@@ -113,46 +122,32 @@ def softened(logits: FloatArray) -> FloatArray:
 
 
 def fit_as_published(
-    tables: list[SessionTable],
-    observation: Observation,
-    n_states: int,
-    prior: Literal["none", "gaussian", "onehot"],
-    *,
-    n_epochs: int,
-    n_steps: int,
-    lr: float,
-    seed: int,
-) -> PaperFit:
+    tables: list[SessionTable], config: OneHotHMMGLMConfig, n_states: int
+) -> PublishedFit:
     """Run the published schedule.
 
     Parameters
     ----------
     tables : list of SessionTable
         One a sequence; history of one basis function, no inputs.
-    observation : Observation
-        With a floor of 1e-8.
+    config : OneHotHMMGLMConfig
+        Link, prior, passes over the sequences, steps of Adam on each visit and their
+        size; the seed is of the Gumbel noise and of weights that start a little away
+        from zero: states that are equal would stay so.
     n_states : int
         States.
-    prior : {"none", "gaussian", "onehot"}
-        HG, GHG or OHG.
-    n_epochs, n_steps : int
-        Passes over the sequences, and steps of Adam on each visit.
-    lr : float
-        Of Adam.
-    seed : int
-        Of the Gumbel noise and of weights that start a little away from zero: states
-        that are equal would stay so.
 
     Returns
     -------
-    PaperFit
+    PublishedFit
         Parameters, and the loss at the end of each visit.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(config.seed)
+    observation = replace(config.observed(), floor=_FLOOR)
     n_units = tables[0].counts.shape[1]
     moves = np.full((n_states, n_states), 0.02 / max(1, n_states - 1))
     np.fill_diagonal(moves, 0.98)
-    onehot = prior == "onehot"
+    onehot = config.prior == "onehot"
     shape = (n_states, n_units, n_units)
     counts = np.concatenate([t.counts for t in tables])
     values: list[FloatArray] = [counts.mean(axis=0)]
@@ -163,26 +158,28 @@ def fit_as_published(
     )
     moments = [(np.zeros_like(v), np.zeros_like(v)) for v in values]
     losses, step = [], 0
-    for _ in range(n_epochs):
+    for _ in range(config.epochs):
         for table in tables:
             weights = typed_weights(_softmax(values[1]), values[2]) if onehot else values[1]
             full = np.concatenate([weights, np.tile(values[0][:, None], (n_states, 1, 1))], axis=2)
             log_lik = log_likelihoods(table, full, observation)
             found = forward_backward(log_lik, moves, lengths=table.lengths)
-            for _ in range(n_steps):
+            for _ in range(config.steps):
                 step += 1
-                loss, slopes = _loss(table, observation, found, values, moves, prior, rng)
+                loss, slopes = _loss(table, observation, found, values, moves, config.prior, rng)
                 moves = floored_moves(found.transitions)
-                _adam(values, slopes, moments, step, lr)
+                _adam(values, slopes, moments, step, config.lr)
                 if onehot:
                     values[1], values[3] = softened(values[1]), softened(values[3])
             losses.append(loss)
-    if not onehot:
-        none = np.zeros((0, 0, 0, 3))
-        return PaperFit(values[1], values[0], moves, none, none.reshape(0, 0, 3), losses)
-    hard = np.eye(3)[values[1].argmax(axis=-1)]
-    weights = typed_weights(hard, values[2])
-    return PaperFit(weights, values[0], moves, values[1], values[3], losses)
+    weights = values[1]
+    types: FloatArray = np.zeros((0, 0, 0, 3))
+    shared: FloatArray = np.zeros((0, 0, 3))
+    if onehot:
+        types, shared = _softmax(values[1]), _softmax(values[3])
+        weights = typed_weights(np.eye(3)[types.argmax(axis=-1)], values[2])
+    bias = np.broadcast_to(values[0][:, np.newaxis], (*weights.shape[:2], 1))
+    return PublishedFit(np.concatenate([weights, bias], axis=2), moves, types, shared, losses)
 
 
 def _adam(

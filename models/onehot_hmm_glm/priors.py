@@ -9,6 +9,7 @@ excitatory.
 """
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -41,9 +42,19 @@ class Types(NamedTuple):
     shared: FloatArray
 
 
+def _total(each: FloatArray) -> FloatArray:
+    """Sum over the last axis, kept; numpy is slow where that axis is short."""
+    return np.asarray(reduce(np.add, np.moveaxis(each, -1, 0))[..., np.newaxis])
+
+
+def _most(each: FloatArray) -> FloatArray:
+    """Largest along the last axis, kept."""
+    return np.asarray(reduce(np.maximum, np.moveaxis(each, -1, 0))[..., np.newaxis])
+
+
 def _log_softmax(logits: FloatArray) -> FloatArray:
-    away = logits - logits.max(axis=-1, keepdims=True)
-    return np.asarray(away - np.log(np.exp(away).sum(axis=-1, keepdims=True)))
+    away = logits - _most(logits)
+    return np.asarray(away - np.log(_total(np.exp(away))))
 
 
 def concrete_log_density(
@@ -88,13 +99,13 @@ def concrete_log_density(
     a, p = np.asarray(log_a, dtype=np.float64), np.asarray(log_p, dtype=np.float64)
     n = a.shape[-1]
     terms = p - temperature * a
-    most = terms.max(axis=-1, keepdims=True)
+    most = _most(terms)
     share = np.exp(terms - most)
-    total = share.sum(axis=-1, keepdims=True)
+    total = _total(share)
     share /= total
     mixed = (most + np.log(total))[..., 0]
     value = gammaln(n) + (n - 1) * np.log(temperature) - n * mixed
-    value = value + (p - (temperature + 1) * a).sum(axis=-1)
+    value = value + _total(p - (temperature + 1) * a)[..., 0]
     return value, n * temperature * share - (temperature + 1), 1 - n * share
 
 
@@ -208,7 +219,8 @@ def find_types(
     soft = np.stack([np.where(start < 0, size, 0), 1 - size, np.where(start > 0, size, 0)], -1)
     logits = np.log((soft + 0.02) / 1.06)
     shared = np.log(np.exp(logits).mean(axis=0))
-    values = [logits, np.log(np.expm1(strength)), shared]
+    # the inverse of softplus, also where its exponential would overflow
+    values = [logits, strength + np.log(-np.expm1(-strength)), shared]
     moments = [(np.zeros_like(v), np.zeros_like(v)) for v in values]
     for step in range(1, n_steps + 1):
         slopes = _slopes(data, values, prior, temperature)
@@ -248,7 +260,7 @@ def _slopes(
     by_a = by_a + (pull * g)[..., np.newaxis] * SIGNS * a
     by_p = by_p.sum(axis=0)
     return [
-        by_a - a * by_a.sum(axis=-1, keepdims=True),
+        by_a - a * _total(by_a),
         pull * sign / (1 + np.exp(-raw)),
         by_p - np.exp(log_p) * by_p.sum(axis=-1, keepdims=True),
     ]

@@ -1,7 +1,7 @@
 """From data and settings to a fitted chain: start, EM, types, EM again."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,8 @@ from neuro.models._glm.fit import Penalty, Share
 from neuro.models._glm.rates import Observation
 from neuro.models._glm.sessions import SessionTable, layout
 from neuro.models.onehot_hmm_glm.config import OneHotHMMGLMConfig
-from neuro.models.onehot_hmm_glm.em import Chain, Round, maximise, prior_moves, run_em, smoothed
+from neuro.models.onehot_hmm_glm.em import Chain, Round, maximise, run_em, smoothed
+from neuro.models.onehot_hmm_glm.moves import prior_moves
 from neuro.models.onehot_hmm_glm.priors import Quadratic, Types, find_types
 from neuro.models.onehot_hmm_glm.start import ScoreMap, score_map, window_states
 from neuro.typing import BoolArray, FloatArray, IntArray
@@ -57,6 +58,12 @@ class Problem:
         allowed = layout(c, self.table)[:, np.newaxis] if free is None else free
         return Penalty(np.r_[np.full(n - 1, c.l2), 0.0], pull, tied, allowed)
 
+    def chain(self, weights: FloatArray) -> Chain:
+        """These weights, and moves as they are before the data."""
+        n_states, n_driving = len(weights), self.table.drive.shape[1]
+        drive = np.zeros((n_states, n_states, n_driving)) if n_driving and n_states > 1 else None
+        return Chain(weights, prior_moves(n_states, self.config.stay), drive)
+
     def run(
         self,
         start: Chain,
@@ -78,6 +85,7 @@ class Problem:
             n_rounds=c.rounds if n_rounds is None else n_rounds,
             n_steps=c.m_steps,
             tol=c.tol,
+            drive_ridge=c.l2,
             first=first,
             trace=trace,
             listener=listener,
@@ -110,9 +118,8 @@ def one_state(problem: Problem) -> FloatArray:
 def started(problem: Problem, base: FloatArray, n_states: int) -> tuple[Chain, ScoreMap | None]:
     """The best of the configured number of starts, after a few rounds each."""
     c = problem.config
-    moves = prior_moves(n_states, c.stay)
     if n_states == 1:
-        return Chain(base[np.newaxis], moves), None
+        return problem.chain(base[np.newaxis]), None
     penalty = problem.penalty(n_states)
     chains: list[Chain] = []
     found: ScoreMap | None = None
@@ -133,7 +140,7 @@ def started(problem: Problem, base: FloatArray, n_states: int) -> tuple[Chain, S
             base if c.init == "perturbed" else constant_weights(problem.table, problem.observation)
         )
         weights = own + sd * rng.standard_normal((n_states, *own.shape)) * problem.edges
-        chains.append(Chain(weights, moves))
+        chains.append(problem.chain(weights))
     if len(chains) == 1:
         return chains[0], found
     tried = [problem.run(one, penalty, n_rounds=_SHORT_ROUNDS) for one in chains]
@@ -161,7 +168,7 @@ def _from_windows(
         penalty,
         n_steps=c.m_steps,
     )
-    return Chain(weights, prior_moves(n_states, c.stay))
+    return problem.chain(weights)
 
 
 def typed(problem: Problem, chain: Chain, listener: Listener | None = None) -> Typed:
@@ -202,7 +209,7 @@ def _held(
     weights[:, :, :n] = np.where(kept, weights[:, :, :n], 0.0)
     free = np.ones((len(edges), len(hard), weights.shape[2]), dtype=bool)
     free[:, :, :n] = kept.transpose(1, 0, 2)
-    return hard, Chain(weights, chain.moves), free
+    return hard, replace(chain, weights=weights), free
 
 
 def shared_map(hard: IntArray, edges: BoolArray) -> FloatArray:
@@ -236,4 +243,6 @@ def _quadratic(problem: Problem, chain: Chain, edges: BoolArray) -> Quadratic:
 def ordered(chain: Chain, occupancy: FloatArray) -> tuple[Chain, list[int]]:
     """States in order of decreasing occupancy."""
     order = np.argsort(-occupancy, kind="stable")
-    return Chain(chain.weights[order], chain.moves[np.ix_(order, order)]), order.tolist()
+    pairs = np.ix_(order, order)
+    drive = None if chain.drive is None else chain.drive[pairs]
+    return Chain(chain.weights[order], chain.moves[pairs], drive), order.tolist()

@@ -62,18 +62,19 @@ def fit_estimator(
             raise ConfigError(f"{option} is for networks: {name} learns from whole series.")
     options = {k: window.get(k) for k in ("stream", "bin_s", "prepare")}
     ready, stream = sampled(recordings, **options)
-    train, valid = _held_out(ready, stream, valid_by)
     model = models.create(name, preset, seed=seed, **config)
+    train, valid = _held_out(ready, stream, valid_by, whole=model.takes_recordings)
+    which = {"stream": stream} if model.takes_recordings else {}
     model.provenance = {"recordings": len(ready), "stream": stream, "bin_s": options["bin_s"]}
     if model.resumable:
         model.fit(train, out=out, progress=None if as_json else _say)
     else:
-        model.fit(train).save(out)
+        model.fit(train, **which).save(out)
     facts: dict[str, Any] = {"model": name, "preset": preset, "folder": str(out)}
     facts["series"] = {"train": len(train), "valid": len(valid)}
     for label, some in (("score", train), ("valid_score", valid)):
         if some and hasattr(model, "score"):
-            facts[label] = float(sum(model.score([one]) for one in some) / len(some))
+            facts[label] = float(sum(model.score([one], **which) for one in some) / len(some))
     if hasattr(model, "n_states"):
         facts["n_states"] = int(model.n_states)
     if as_json:
@@ -100,13 +101,26 @@ def series(recordings: Sequence[Recording], stream: str) -> list[FloatArray]:
 
 
 def _held_out(
-    recordings: Sequence[Recording], stream: str, by: str | None
-) -> tuple[list[FloatArray], list[FloatArray]]:
-    if by is None:
-        return series(recordings, stream), []
+    recordings: Sequence[Recording], stream: str, by: str | None, *, whole: bool
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Series (or `whole` recordings) to learn from, and those to judge by."""
     if by == "time":
+        if whole:
+            raise ConfigError(
+                "One row is made of a whole recording here: hold out subject, session, run or "
+                "recording, not time."
+            )
         parts = [(x, max(1, x.shape[1] // 10)) for x in series(recordings, stream)]
         return [x[:, :-n] for x, n in parts], [x[:, -n:] for x, n in parts]
+    train, valid = (recordings, []) if by is None else _parted(recordings, by)
+    if whole:
+        return train, valid
+    return series(train, stream), series(valid, stream)
+
+
+def _parted(
+    recordings: Sequence[Recording], by: str
+) -> tuple[Sequence[Recording], Sequence[Recording]]:
     if by not in ("subject", "session", "run", "recording"):
         raise ConfigError(
             f"{by!r} cannot be held out from an estimator: use time, subject, session, run or "
@@ -119,4 +133,4 @@ def _held_out(
     last = set(groups[-max(1, len(groups) // 10) :])
     train = [rec for rec, key in zip(recordings, keys, strict=True) if key not in last]
     valid = [rec for rec, key in zip(recordings, keys, strict=True) if key in last]
-    return series(train, stream), series(valid, stream)
+    return train, valid

@@ -123,15 +123,19 @@ def _last_figures(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return last
 
 
-def settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """Fields of a model's configuration out of ``name=value`` pairs.
+def settings(pairs: Sequence[str], states: str | None = None) -> dict[str, Any]:
+    """Fields of a model's configuration out of ``name=value`` pairs, and its states.
 
     Raises
     ------
     ConfigError
-        If a pair is malformed or names what has an option of its own.
+        If a pair is malformed, names what has an option of its own, or is there twice.
     """
     out = dict(setting(pair) for pair in pairs)
+    if states is not None:
+        if "states" in out:
+            raise ConfigError("The states are given twice, by --states and by --set.")
+        out["states"] = int(states) if states.isdecimal() else states
     for name in _RESERVED:
         if name in out:
             raise ConfigError(f"--set {name}=… is no field of the model's configuration.")

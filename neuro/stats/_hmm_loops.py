@@ -87,14 +87,18 @@ def forward(
 def backward(
     filtered: AnyArray, weight: AnyArray, moves: AnyArray, gamma: AnyArray, xi: AnyArray
 ) -> None:
-    """One session: posterior into ``gamma``, expected transitions added to ``xi``."""
+    """One session: posterior into ``gamma``, expected transitions added to ``xi``.
+
+    ``xi`` is (1, n_states, n_states), or one matrix a bin for the move into it.
+    """
     n_bins, n_states = filtered.shape
-    varying = len(moves) > 1
+    varying, apart = len(moves) > 1, len(xi) > 1
     message = np.ones(n_states)
     later = np.empty(n_states)
     gamma[n_bins - 1] = filtered[n_bins - 1]
     for t in range(n_bins - 1, 0, -1):
         move = moves[t if varying else 0]
+        into = xi[t if apart else 0]
         for j in range(n_states):
             later[j] = weight[t, j] * message[j]
         total = 0.0
@@ -103,7 +107,7 @@ def backward(
             for j in range(n_states):
                 passed = move[i, j] * later[j]
                 sum_over_next += passed
-                xi[i, j] += filtered[t - 1, i] * passed
+                into[i, j] += filtered[t - 1, i] * passed
             message[i] = sum_over_next
             gamma[t - 1, i] = filtered[t - 1, i] * sum_over_next
             total += gamma[t - 1, i]

@@ -36,8 +36,10 @@ class Posterior(NamedTuple):
     """What all data of a session say about its states.
 
     ``gamma`` (n_bins, n_states) probability of each state; ``transitions`` (n_states,
-    n_states) expected number of moves from row to column; ``initial`` (n_states,) mean
-    posterior of the first bins; ``log_lik`` (n_sessions,) log marginal likelihood.
+    n_states) expected number of moves from row to column, or (n_bins, n_states, n_states)
+    the probability of each move into each bin, zero for a session's first; ``initial``
+    (n_states,) mean posterior of the first bins; ``log_lik`` (n_sessions,) log marginal
+    likelihood.
     """
 
     gamma: FloatArray
@@ -182,6 +184,8 @@ def forward_backward(
     transition: AnyArray,
     initial: AnyArray | None = None,
     lengths: AnyArray | None = None,
+    *,
+    each_bin: bool = False,
 ) -> Posterior:
     """States given all data of their session.
 
@@ -192,6 +196,8 @@ def forward_backward(
     ----------
     log_lik, transition, initial, lengths : array
         As in :func:`filter_states`.
+    each_bin : bool
+        Transitions of every bin instead of their sum.
 
     Returns
     -------
@@ -214,7 +220,8 @@ def forward_backward(
     table, moves, start, edges = _checked(log_lik, transition, initial, lengths)
     predicted, filtered, weight, gamma = (np.empty_like(table) for _ in range(4))
     step = np.empty(len(table))
-    expected = np.zeros((table.shape[1], table.shape[1]))
+    n_states = table.shape[1]
+    expected = np.zeros((len(table) if each_bin else 1, n_states, n_states))
     for a, b in pairwise(edges.tolist()):
         part = slice(a, b)
         here = moves if len(moves) == 1 else moves[part]
@@ -222,9 +229,12 @@ def forward_backward(
             table[part], here, start, True,
             predicted[part], filtered[part], weight[part], step[part],
         )  # fmt: skip
-        backward(filtered[part], weight[part], here, gamma[part], expected)
+        into = expected[part] if each_bin else expected
+        backward(filtered[part], weight[part], here, gamma[part], into)
     total = np.add.reduceat(step, edges[:-1])
-    return Posterior(gamma, expected, gamma[edges[:-1]].mean(axis=0), total)
+    return Posterior(
+        gamma, expected if each_bin else expected[0], gamma[edges[:-1]].mean(axis=0), total
+    )
 
 
 def most_probable_path(
@@ -387,13 +397,15 @@ class StateFilter:
         """Forget the past: the next bin is the first of a session."""
         self._last: FloatArray | None = None
 
-    def push(self, log_lik: AnyArray) -> Filtered:
+    def push(self, log_lik: AnyArray, transition: AnyArray | None = None) -> Filtered:
         """Go on by one bin or several.
 
         Parameters
         ----------
         log_lik : array, shape (n_bins, n_states)
             Next bins, at least one.
+        transition : array, shape (n_bins, n_states, n_states), optional
+            Moves into these bins, where inputs drive them; the filter's own if omitted.
 
         Returns
         -------
@@ -407,7 +419,8 @@ class StateFilter:
         """
         from neuro.stats._hmm_loops import forward
 
-        table, moves, start, _ = _checked(log_lik, self._moves[0], self._start, None)
+        given = self._moves[0] if transition is None else transition
+        table, moves, start, _ = _checked(log_lik, given, self._start, None)
         predicted, filtered, weight = (np.empty_like(table) for _ in range(3))
         step = np.empty(len(table))
         fresh = self._last is None

@@ -245,7 +245,7 @@ SPIKES = ("--bin-s", 0.1, "--set", "prior=gaussian", "--set", "n_lags=2", "--jso
 
 def test_estimators_choose_their_states_and_can_be_loaded(run, spike_file, tmp_path):
     said = run("train", "onehot_hmm_glm", "--data", spike_file, "--out", tmp_path / "m", *SPIKES,
-               "--set", "states=1:3", "--set", "rounds=6", "--set", "folds=3")  # fmt: skip
+               "--states", "1:3", "--set", "rounds=6", "--set", "folds=3")  # fmt: skip
     assert said.code == 0
     assert said.json["n_states"] == 2
     assert said.json["series"] == {"train": 1, "valid": 0}
@@ -253,6 +253,19 @@ def test_estimators_choose_their_states_and_can_be_loaded(run, spike_file, tmp_p
     assert model.n_states == 2
     assert model.candidates_.tolist() == [1, 2, 3]
     assert model.provenance["recordings"] == 1
+
+
+def test_states_are_said_once_and_only_to_what_has_states(run, spike_file, tmp_path):
+    more = ("--data", spike_file, "--out", tmp_path / "m", *SPIKES)
+    said = run("train", "onehot_hmm_glm", *more, "--states", 2, "--set", "states=3")
+    assert said.code == 2
+    assert "given twice" in said.err
+    said = run("train", "onehot_hmm_glm", *more, "--states", "two")
+    assert "from 1 to 50" in said.err
+    said = run("train", "poisson_glm", *more[:4], *SPIKES[:2], "--states", 2)
+    assert said.code == 2
+    assert "no field 'states'" in said.err
+    assert not (tmp_path / "m").exists()
 
 
 def test_estimators_are_scored_on_what_is_held_out(run, spike_file, tmp_path):

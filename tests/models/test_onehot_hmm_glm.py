@@ -241,6 +241,15 @@ def test_types_of_a_known_quadratic(prior):
     np.testing.assert_allclose(found.shared.sum(axis=-1), 1.0, atol=1e-12)
 
 
+def test_types_of_strengths_that_no_exponential_holds():
+    # too few bins for their units ask for such weights
+    seen = np.array([[[900.0, 0.0], [0.0, -900.0]]])
+    data = Quadratic(seen, np.zeros_like(seen), np.eye(2)[np.newaxis], np.ones((1, 2)))
+    found = find_types(data, prior="concrete", temperature=0.5, n_steps=5)
+    np.testing.assert_array_equal(found.hard, np.sign(seen))
+    assert np.isfinite(found.probability).all()
+
+
 # ---- one state, EM ----------------------------------------------------------------
 
 

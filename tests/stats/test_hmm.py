@@ -176,6 +176,25 @@ def test_transitions_may_change_from_bin_to_bin():
     np.testing.assert_allclose(found.predicted[7], found.filtered[6] @ moves[7], atol=1e-15)
 
 
+def test_moves_of_each_bin_add_up_to_the_transitions():
+    log_lik, lengths = table(40), np.array([25, 15])
+    each = forward_backward(log_lik, chain(), lengths=lengths, each_bin=True)
+    together = forward_backward(log_lik, chain(), lengths=lengths)
+    np.testing.assert_allclose(each.transitions.sum(axis=0), together.transitions, rtol=1e-12)
+    # both margins of a move are posteriors; none leads into a session's first bin
+    np.testing.assert_allclose(each.transitions[5].sum(axis=0), together.gamma[5], atol=1e-14)
+    np.testing.assert_allclose(each.transitions[5].sum(axis=1), together.gamma[4], atol=1e-14)
+    assert not each.transitions[[0, 25]].any()
+
+
+def test_a_stream_takes_the_moves_of_its_bins():
+    moves = np.stack([chain(seed=t) for t in range(40)])
+    log_lik = table(40)
+    stream = StateFilter(chain())
+    found = [stream.push(log_lik[t : t + 1], moves[t : t + 1]).filtered[0] for t in range(40)]
+    np.testing.assert_array_equal(found, filter_states(log_lik, moves).filtered)
+
+
 @pytest.mark.parametrize("sizes", [[1] * 40, [7, 1, 32]], ids=["one", "some"])
 def test_a_stream_gives_the_same_bits(sizes):
     log_lik = table(40)
