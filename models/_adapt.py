@@ -25,8 +25,10 @@ def adapt(
     """Build a trained network again for other channels or windows, with its weights.
 
     What a network that reads channels one by one has learned on one montage
-    can so be probed or fine-tuned on another. Its rate and unit stay what
-    they were.
+    can so be probed or fine-tuned on another. Weights that belong to single
+    channels by name (`NetworkModel.channel_rows`) go with the names: fewer
+    channels or another order will do, unknown ones not. Rate, unit and atlas
+    stay what they were.
 
     Parameters
     ----------
@@ -50,8 +52,8 @@ def adapt(
     Raises
     ------
     ContractError
-        If rate, unit or modality differ, or weights belong to single channels
-        or moments.
+        If rate, unit, modality or atlas differ, or weights belong to single
+        channels that the trained network did not have, or to moments.
     ConfigError
         If the model is not a network of this package.
 
@@ -83,6 +85,10 @@ def adapt(
     own, found = new.state_dict(), model.state_dict()
     tensors = {k: v for k, v in own.items() if k.startswith(fresh)}
     tensors |= {k: v for k, v in found.items() if not k.startswith(fresh)}
+    carried = [k for k in model.channel_rows if k in found and not k.startswith(fresh)]
+    if carried:
+        rows = _rows_by_name(model, contract, carried[0])
+        tensors |= {k: found[k][rows] for k in carried}
     wrong = [
         f"{k} is {tuple(found[k].shape) if k in found else 'missing'} in the trained network and "
         f"{tuple(own[k].shape) if k in own else 'missing'} in the new one"
@@ -99,3 +105,20 @@ def adapt(
     new.provenance = dict(model.provenance)
     new.train(model.training)
     return new
+
+
+def _rows_by_name(model: Any, contract: "InputContract", weight: str) -> list[int]:
+    """Where the trained network has each of the new channels."""
+    old, names = model.contract, contract.ch_names
+    if old.ch_names is None or names is None:
+        return list(range(model.config.n_chans))
+    unknown = [n for n in names if n not in old.ch_names]
+    another = None not in (old.atlas, contract.atlas) and old.atlas != contract.atlas
+    if unknown or another:
+        what = f"atlas {contract.atlas!r}, not {old.atlas!r}" if another else f"{unknown[:5]}"
+        raise ContractError(
+            f"The {weight!r} of {model.name} belong to the regions or channels it was trained on; "
+            f"unknown to it: {what}. Bring the recordings there (neuro.data.map_regions, "
+            f"contract.conform), or let those weights start anew: fresh=({weight!r}, …)."
+        )
+    return [old.ch_names.index(n) for n in names]

@@ -92,6 +92,12 @@ class NetworkModel(nn.Module):
     order_free : bool
         True if reordering the channels together with their identity
         reorders the tokens and changes nothing else.
+    channel_rows : tuple of str
+        Weights with a row for each channel of the contract;
+        :func:`neuro.models.adapt` moves the rows with the names.
+    supervised : bool
+        True if `loss` needs a head and targets: nothing can be learned from
+        signals alone.
     head : nn.Module, optional
         From an embedding to a prediction; None without outputs.
     provenance : dict
@@ -102,6 +108,8 @@ class NetworkModel(nn.Module):
     config_class: ClassVar[type[NetworkConfig]]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     order_free: ClassVar[bool] = True
+    channel_rows: ClassVar[tuple[str, ...]] = ()
+    supervised: ClassVar[bool] = False
 
     config: NetworkConfig
     contract: InputContract
@@ -194,7 +202,30 @@ class NetworkModel(nn.Module):
         ConfigError
             If the model has no head or the batch no target.
         """
-        prediction = self(batch).prediction
+        return self.prediction_loss(self(batch).prediction, batch)
+
+    def prediction_loss(
+        self, prediction: Tensor | None, batch: Batch | Tensor
+    ) -> dict[str, Tensor]:
+        """`supervised_loss` of a prediction that is there already.
+
+        Parameters
+        ----------
+        prediction : Tensor, shape (batch, n_outputs), or None
+            Of the head; None without one.
+        batch : Batch
+            With a target.
+
+        Returns
+        -------
+        dict of str to Tensor
+            As `supervised_loss`.
+
+        Raises
+        ------
+        ConfigError
+            If the model has no head or the batch no target.
+        """
         if prediction is None:
             raise ConfigError(f"This {self.name} has no head; create it with n_outputs=...")
         if isinstance(batch, Tensor) or batch.target is None:

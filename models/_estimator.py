@@ -42,6 +42,8 @@ class EstimatorModel:
         Attributes that `fit` sets and that are plain JSON; kept in the description.
     takes_recordings : bool
         `fit` takes recordings themselves, for what is known about them, and ``stream``.
+    short_past : bool
+        It also learns from, and predicts, samples with less past than it could use.
     resumable : bool
         `fit` takes `out`, a folder where an interrupted fit goes on, and `progress`.
     provenance : dict
@@ -54,6 +56,7 @@ class EstimatorModel:
     fitted: ClassVar[tuple[str, ...]]
     noted: ClassVar[tuple[str, ...]] = ()
     takes_recordings: ClassVar[bool] = False
+    short_past: ClassVar[bool] = False
     resumable: ClassVar[bool] = False
 
     config: Any

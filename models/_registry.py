@@ -20,8 +20,13 @@ __all__ = ["ModelInfo", "create", "info", "load", "model_class", "names"]
 # name -> "module:class". Closed on purpose: neither a file nor a user names code.
 _TABLE: dict[str, str] = {
     "ar_net": "neuro.models.ar_net:ARNet",
+    "brainmae": "neuro.models.brainmae.model:BrainMAE",
+    "demovae": "neuro.models.demovae.model:DemoVAE",
     "eegformer": "neuro.models.eegformer:EEGFormer",
+    "fc_mae": "neuro.models.fc_mae.model:FCMAE",
     "femba": "neuro.models.femba.model:FEMBA",
+    "labram": "neuro.models.labram.model:LaBraM",
+    "neurobolt": "neuro.models.neurobolt.model:NeuroBOLT",
     "onehot_hmm_glm": "neuro.models.onehot_hmm_glm.model:OneHotHMMGLM",
     "patch_mae": "neuro.models.patch_mae:PatchMAE",
     "poisson_glm": "neuro.models.poisson_glm:PoissonGLM",

@@ -108,6 +108,7 @@ class PoissonGLM(SpikeGLMModel):
     """
 
     name: ClassVar[str] = "poisson_glm"
+    short_past: ClassVar[bool] = True
     config_class: ClassVar[type[PoissonGLMConfig]] = PoissonGLMConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         {

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neuro.datasets.synthetic._bold import slow_signals, warm_up
 from neuro.datasets.synthetic._simulation import Simulation, check_positive, rng_of, simulated
 from neuro.errors import ConfigError
 from neuro.typing import FloatArray, IntArray
@@ -131,19 +132,9 @@ def _latent(n_modules: int, between: float, extra: float) -> FloatArray:
 
 def _smooth(rng: np.random.Generator, n_rows: int, n_volumes: int, fine: int) -> FloatArray:
     """AR(1) signals convolved with the HRF, one sample a volume, variance 1 expected."""
-    from scipy.signal import fftconvolve, lfilter
-
-    from neuro.signal import hrf
-
-    kernel = hrf(_FINE_S)
-    n_warm = len(kernel) + 100
-    noise = rng.standard_normal((n_rows, n_volumes * fine + n_warm))
-    neural = lfilter([1.0], [1.0, -_PERSISTENCE], noise, axis=1)
-    bold = fftconvolve(neural, kernel[None], axes=1)[:, n_warm : n_warm + n_volumes * fine]
-    impulse = np.zeros(2000)
-    impulse[0] = 1.0
-    response = np.convolve(lfilter([1.0], [1.0, -_PERSISTENCE], impulse), kernel)
-    return np.asarray(bold[:, ::fine] / np.sqrt((response**2).sum()))
+    n_steps = warm_up(_FINE_S) + n_volumes * fine
+    noise = rng.standard_normal((n_rows, n_steps))
+    return slow_signals(noise, _FINE_S, _PERSISTENCE)[:, ::fine]
 
 
 def _run(

@@ -31,7 +31,8 @@ class FEMBAConfig(NetworkConfig):
         How both directions come together.
     norm : {"affine20", "channel_iqr"}
         ``(x + 20 uV) / 40 uV``, which keeps amplitude (code), or each channel
-        by its own quartiles (paper), of what is visible.
+        by its own quartiles (paper), of what is visible; quartiles closer than a
+        tenth of its deviation count as that far apart (ours).
     fill : float
         What stands in place of hidden and missing samples after `norm`. The
         middle of both norms is 0.5; the authors' 0 means -20 uV.

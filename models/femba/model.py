@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuro.data import Batch, InputContract, exact_rate
-from neuro.errors import ConfigError, UnitError
+from neuro.errors import ConfigError
 from neuro.models._base import Inputs, NetworkModel, Output
 from neuro.models._config import NetworkConfig
+from neuro.models._microvolts import check_microvolts
 from neuro.models._reference import ReferenceSource, ReferenceWeights
 from neuro.models.femba.config import FEMBAConfig
 from neuro.models.femba.heads import MambaHead
@@ -19,18 +20,18 @@ from neuro.models.femba.reference import SOURCE, femba_tensors
 from neuro.nn.heads import masked_mean
 from neuro.nn.mamba import BidirectionalMamba, undecayed
 from neuro.nn.masks import valid_samples
+from neuro.nn.scaling import moments
 from neuro.train.stages import Stage
 
 __all__ = ["FEMBA", "HiddenPatches"]
 
 # The affine norm's bounds in uV, and what the original adds to the width.
 _BOUND, _TINY = 20.0, 1e-8
+# Of a channel's deviation, below which its quartiles may not lie: ours. They are 1.35 of it apart
+# in a normal distribution.
+_LEAST = 0.1
 # Of both norms.
 _MIDDLE = 0.5
-# Median |x| in uV that scalp EEG can have; volts are a million times smaller.
-_PLAUSIBLE = (0.1, 1000.0)
-# Values of a batch that the median is taken of.
-_LOOKED_AT = 100_000
 # Edges in Hz of the band the original was trained on (it also takes out 60 Hz).
 _BAND = (0.1, 75.0)
 
@@ -195,23 +196,8 @@ class FEMBA(NetworkModel):
             number, silently.
         """
         checked = super().inputs(batch)
-        if self.config.unit != "uV" or self.config.modality != "eeg":
-            return checked
-        x = checked.x.detach()
-        if checked.channel_mask is not None:
-            x = x.masked_fill(~checked.channel_mask[..., None], 0.0)
-        if checked.time_mask is not None:
-            x = x.masked_fill(~checked.time_mask[:, None, :], 0.0)
-        some = x.flatten()[:: max(1, x.numel() // _LOOKED_AT)]
-        size = some[some != 0].abs()
-        low, high = _PLAUSIBLE
-        # an array of zeros is flat, not mislabelled
-        if len(size) and not low <= (median := float(size.median())) <= high:
-            raise UnitError(
-                f"The median size of the samples is {median:.3g}, which scalp EEG in microvolts "
-                f"never has ({low:g} to {high:g}). Are they volts? Read the file with its unit, or "
-                "multiply by 1e6."
-            )
+        if self.config.unit == "uV" and self.config.modality == "eeg":
+            check_microvolts(checked)
         return checked
 
     # -- encoder ------------------------------------------------------------------
@@ -249,7 +235,9 @@ class FEMBA(NetworkModel):
         if self.config.norm == "affine20":
             return (x + _BOUND) / (2 * _BOUND + _TINY)
         low, high = _quartiles(x, seen)
-        return (x - low) / (high - low + _TINY)
+        # quartiles coincide where a channel is flat but for a moment, which would be divided by 0
+        _, deviation = moments(x, None if seen is None else seen.to(x.dtype), (2,))
+        return (x - low) / (torch.maximum(high - low, _LEAST * deviation) + _TINY)
 
     def _run(self, z: Tensor, valid: Tensor | None) -> Tensor:
         """Filled signal (batch, rows, times) to tokens (batch, n_tokens, d_model)."""

@@ -1,6 +1,5 @@
 """Stage 2: a small transformer that reads code numbers."""
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,60 +9,13 @@ from torch.nn import functional as F
 from neuro.errors import ConfigError
 from neuro.nn.heads import masked_mean
 from neuro.nn.linear_attention import LinearTransformer
+from neuro.nn.positions import frame_code
 
 if TYPE_CHECKING:
     from neuro.data import Batch
     from neuro.models.tfm_tokenizer.config import TFMTokenizerConfig
 
-__all__ = ["PlainHead", "TokenEncoder", "TokenFrontEnd", "frame_code", "pooled"]
-
-
-def frame_code(n_frames: int, d_model: int, device: torch.device | None = None) -> Tensor:
-    """Sinusoidal code of frame numbers: sines and cosines in turn.
-
-    Parameters
-    ----------
-    n_frames : int
-        Frames; numbers start at 0.
-    d_model : int
-        Width, even. Pair i has the angle ``number * 10000**(-2 i / d_model)``.
-    device : torch.device, optional
-        Where to make it.
-
-    Returns
-    -------
-    Tensor, shape (n_frames, d_model), float32
-
-    Examples
-    --------
-    >>> frame_code(2, 4).tolist()[0]
-    [0.0, 1.0, 0.0, 1.0]
-    """
-    pair = torch.arange(0, d_model, 2, device=device, dtype=torch.float32)
-    rate = torch.exp(pair * (-math.log(10000.0) / d_model))
-    angle = torch.arange(n_frames, device=device, dtype=torch.float32)[:, None] * rate
-    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2)
-
-
-class PlainHead(nn.Module):
-    """Linear map of an embedding, without a norm.
-
-    Parameters
-    ----------
-    d_in : int
-        Width of the embedding.
-    n_outputs : int
-        Classes or targets.
-    """
-
-    def __init__(self, d_in: int, n_outputs: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(d_in, n_outputs)
-
-    def forward(self, embedding: Tensor) -> Tensor:
-        """Embedding (batch, d_in) to predictions (batch, n_outputs)."""
-        out: Tensor = self.linear(embedding)
-        return out
+__all__ = ["TokenEncoder", "TokenFrontEnd", "pooled"]
 
 
 class TokenEncoder(nn.Module):

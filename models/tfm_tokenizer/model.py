@@ -15,9 +15,10 @@ from neuro.models._config import NetworkConfig
 from neuro.models._reference import ReferenceSource, ReferenceWeights
 from neuro.models._tokens import Tokens, TokenSpectra
 from neuro.models.tfm_tokenizer.config import TFMTokenizerConfig
-from neuro.models.tfm_tokenizer.encoder import PlainHead, TokenEncoder, pooled
+from neuro.models.tfm_tokenizer.encoder import TokenEncoder, pooled
 from neuro.models.tfm_tokenizer.reference import our_tensors
 from neuro.models.tfm_tokenizer.tokenizer import Frames, Tokenizer
+from neuro.nn.heads import PlainHead
 from neuro.nn.masks import valid_samples
 from neuro.train.stages import Stage
 from neuro.typing import Seed

@@ -290,18 +290,48 @@ class Tokenizer(nn.Module):
 
     def frequency_features(self, spectra: Tensor) -> Tensor:
         """Features of the spectrum of each frame, (n_rows, n_frames, d_frequency)."""
-        config, shape = self.config, spectra.shape
-        patches = spectra.reshape(-1, shape[-1] // config.freq_patch, config.freq_patch)
+        flat = spectra.reshape(-1, spectra.shape[-1])
+        # a graph has no loop of unknown length
+        parts = (flat,) if torch.compiler.is_compiling() else torch.split(flat, _FRAMES)
+        features = torch.cat([self._frequency_features(part) for part in parts])
+        return features.reshape(*spectra.shape[:2], self.config.d_frequency)
+
+    def _frequency_features(self, spectra: Tensor) -> Tensor:
+        """The same for frames in a row, (n, n_freqs) to (n, d_frequency)."""
+        config = self.config
+        patches = spectra.reshape(-1, config.n_freqs // config.freq_patch, config.freq_patch)
         encoded = self.frequency_blocks(self.frequency_stem(patches))
         joined = encoded.reshape(encoded.shape[0], -1, 5 * config.d_model)
         gathered = torch.sigmoid(self.gate(joined)) * self.gather(joined)
         # features in the order feature * position, as published weights expect
-        features: Tensor = gathered.transpose(1, 2).reshape(*shape[:2], config.d_frequency)
+        features: Tensor = gathered.transpose(1, 2).flatten(1)
         return features
+
+    def _of_views(self, spectra: Tensor, views: Sequence[Tensor | None]) -> list[Tensor]:
+        """`frequency_features` of what each pass sees.
+
+        A frame's features depend on that frame alone, so that those which a pass
+        sees whole are taken, dropout included, from the pass that sees everything,
+        where there is one.
+        """
+        if not any(seen is None for seen in views):
+            return [self.frequency_features(spectra * seen) for seen in views if seen is not None]
+        whole, found = self.frequency_features(spectra), []
+        for seen in views:
+            if seen is None:
+                found.append(whole)
+                continue
+            rest = (~seen.all(dim=1)).nonzero().squeeze(1)
+            part = self.frequency_features(spectra[:, rest] * seen[rest])
+            found.append(whole.index_copy(1, rest, part))
+        return found
 
     def vectors(self, spectra: Tensor, temporal: Tensor, valid: Tensor | None) -> Tensor:
         """Vectors of unit length, (n_rows, n_frames, d_model), one a frame."""
-        both = torch.cat([self.frequency_features(spectra), temporal], dim=-1)
+        return self._joined(self.frequency_features(spectra), temporal, valid)
+
+    def _joined(self, frequency: Tensor, temporal: Tensor, valid: Tensor | None) -> Tensor:
+        both = torch.cat([frequency, temporal], dim=-1)
         return F.normalize(self.temporal_blocks(both, valid), dim=-1, eps=1e-12)
 
     def ids(self, x: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -321,7 +351,7 @@ class Tokenizer(nn.Module):
         valid : Tensor, shape (n_rows, n_frames), bool, or None
             Which frames are whole.
         """
-        if torch.compiler.is_compiling():  # a graph has no loop of unknown length
+        if torch.compiler.is_compiling():  # as in frequency_features
             return self._ids(x, valid)
         step = max(1, _FRAMES // self.config.n_tokens)
         parts = [
@@ -394,15 +424,17 @@ class Tokenizer(nn.Module):
         dict of str to Tensor
             As `loss`.
         """
-        spectra, valid = frames.spectra, frames.valid
+        spectra, valid, n = frames.spectra, frames.valid, len(views)
         temporal = self.temporal_features(frames)  # it sees everything in every pass
-        total, error, commitment = (spectra.new_zeros(()) for _ in range(3))
-        for seen in views:
-            z = self.vectors(spectra if seen is None else spectra * seen, temporal, valid)
-            quantised = self.quantiser(z, valid, generator)
-            error = error + self._error(self.decode(quantised.passed, valid), frames)
-            total = total + quantised.loss
-            commitment = commitment + quantised.commitment
+        frequency = torch.cat(self._of_views(spectra, views))
+        all_valid = None if valid is None else valid.repeat(n, 1)
+        z = self._joined(frequency, temporal.repeat(n, 1, 1), all_valid)
+        # one after the other: each pass meets the codes that the one before it left
+        quantised = [self.quantiser(part, valid, generator) for part in z.chunk(n)]
+        decoded = self.decode(torch.cat([q.passed for q in quantised]), all_valid)
+        error = sum((self._error(part, frames) for part in decoded.chunk(n)), spectra.new_zeros(()))
+        total = sum((q.loss for q in quantised), spectra.new_zeros(()))
+        commitment = sum((q.commitment for q in quantised), spectra.new_zeros(()))
         return {
             "loss": total + error,
             "reconstruction": error.detach(),

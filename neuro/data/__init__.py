@@ -19,8 +19,10 @@ from neuro.data.pairing import PairedWindows, pair
 from neuro.data.plausible import check_plausible
 from neuro.data.rates import exact_rate, sample_index
 from neuro.data.recording import Provenance, Recording
+from neuro.data.regions import map_regions
 from neuro.data.splits import assert_disjoint
 from neuro.data.streams import Irregular, LazyView, Regular, Static
+from neuro.data.triggers import joined_by_triggers
 from neuro.data.units import conversion_factor
 from neuro.data.windows import Windows, windows
 
@@ -51,6 +53,8 @@ __all__ = [
     "exact_rate",
     "from_mne",
     "from_pynapple",
+    "joined_by_triggers",
+    "map_regions",
     "pair",
     "sample_index",
     "to_mne",

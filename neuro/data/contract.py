@@ -24,6 +24,7 @@ __all__ = ["InputContract"]
 
 Missing = Literal["refuse", "mask", "interpolate"]
 Scaling = Literal["none", "zscore", "zscore_segments"]
+Gaps = Literal["cut", "mask"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,10 @@ class InputContract:
     missing : {"refuse", "mask", "interpolate"}
         What :meth:`conform` does with channels the recording lacks: an error,
         absent rows (masked in batches), or spherical splines (EEG).
+    gaps : {"cut", "mask"}
+        What becomes of samples between two segments, censored volumes for
+        instance: windows end there, or run on with these samples missing. Segments
+        that touch, such as runs one after the other, stay apart.
 
     Examples
     --------
@@ -75,6 +80,7 @@ class InputContract:
     reference: Literal["as recorded", "average"] = "as recorded"
     scaling: Scaling = "none"
     missing: Missing = "refuse"
+    gaps: Gaps = "cut"
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -88,6 +94,7 @@ class InputContract:
             ("reference", ("as recorded", "average")),
             ("scaling", ("none", "zscore", "zscore_segments")),
             ("missing", ("refuse", "mask", "interpolate")),
+            ("gaps", ("cut", "mask")),
         ):
             if getattr(self, name) not in options:
                 raise ContractError(
@@ -180,7 +187,7 @@ class InputContract:
     ) -> Recording:
         """Bring a recording to the contract, or say why that cannot be done.
 
-        In order: unit, names, reference, channels, filter, rate, scaling. Each
+        In order: unit, gaps, names, reference, channels, filter, rate, scaling. Each
         step done is noted in the recording's provenance, and the contract too:
         windows of the result know it, and doing it again changes nothing. A
         segment too short for the filter becomes missing.
@@ -222,6 +229,8 @@ class InputContract:
             signal = signal.to_unit(self.unit)
         if check:
             check_plausible(signal)
+        if self.gaps == "mask":
+            signal = _joined(signal, steps)
         signal = self._channels(signal, steps)
         signal = self._filter(signal, steps)
         signal = self._resample(signal, steps)
@@ -268,7 +277,8 @@ class InputContract:
         if self.atlas is not None and signal.axis.atlas != self.atlas:
             raise ContractError(
                 f"The regions are of atlas {signal.axis.atlas!r}, the model takes {self.atlas!r}. "
-                "Extract the series again with that atlas."
+                "Extract the series again with that atlas, or say which regions correspond with "
+                "neuro.data.map_regions."
             )
         # contacts of depth electrodes are called T3 as well: only scalp names are mended
         rename = self.modality == "eeg" and signal.axis.names != self.ch_names
@@ -403,6 +413,22 @@ def _canonical(signal: Regular, steps: list[str]) -> Regular:
         )
     steps.append("electrode names to the 10-10 system")
     return replace(signal, axis=signal.axis.replace(names=names))
+
+
+def _joined(signal: Regular, steps: list[str]) -> Regular:
+    """One segment where several had gaps between them; what was in the gaps is missing."""
+    starts, stops = signal.segments.T
+    if not (starts[1:] > stops[:-1]).any():
+        return signal
+    between = np.zeros(signal.n_times, dtype=bool)
+    for a, b in zip(stops[:-1].tolist(), starts[1:].tolist(), strict=True):
+        between[a:b] = True
+    steps.append(f"{int(between.sum())} samples between segments are missing")
+    first = np.concatenate([[True], starts[1:] == stops[:-1]])
+    last = np.concatenate([first[1:], [True]])
+    valid = np.ones(signal.shape, dtype=bool) if signal.valid is None else signal.valid
+    segments = np.stack([starts[first], stops[last]], axis=1)
+    return replace(signal, segments=segments, valid=valid & ~between)
 
 
 def _filled(signal: Regular) -> FloatArray:

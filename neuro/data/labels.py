@@ -13,7 +13,7 @@ from neuro.typing import BoolArray, FloatArray, IntArray
 __all__ = ["FACTS", "Label", "covering_events", "encode_labels", "label_values"]
 
 Label = str | Callable[[Recording, float, float], Any] | None
-FACTS = ("subject", "session", "run", "task", "group", "sex", "age", "dataset")
+FACTS = ("subject", "session", "run", "task", "group", "site", "sex", "age", "dataset")
 
 # Seconds by which an event may fall short of a window and still cover it:
 # onsets are kept as decimals, borders of windows as sample times.

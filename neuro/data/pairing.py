@@ -17,7 +17,7 @@ from neuro.typing import FloatArray, IntArray
 __all__ = ["PairedWindows", "pair"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PairedWindows(Windows):
     """Windows of one stream, each with a sample of another stream as its target.
 
@@ -29,15 +29,33 @@ class PairedWindows(Windows):
         Names of the target's entries.
     target_time_s : ndarray, shape (n,)
         Session time of each target sample.
+    target_sample : ndarray of int, shape (n,)
+        Number of each target sample in its stream.
+    target_recordings : tuple of Recording
+        Where the targets come from, in the order of `recordings`; the same
+        ones unless the slow stream was recorded apart.
+    target_stream : str
+        Name of the slow stream in them.
     """
 
     target_axis: Axis = field(default_factory=lambda: Axis([], "roi"))
     target_time_s: FloatArray = field(default_factory=lambda: np.zeros(0))
+    target_sample: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    target_recordings: tuple[Recording, ...] = ()
+    target_stream: str = ""
 
     def select(self, indices: Any) -> Self:
         """Index of the chosen windows; ids stay."""
         rows = np.arange(len(self))[indices] if isinstance(indices, slice) else self._rows(indices)
-        return self._chosen(rows, target_time_s=self.target_time_s[rows])
+        return self._chosen(
+            rows,
+            target_time_s=self.target_time_s[rows],
+            target_sample=self.target_sample[rows],
+        )
+
+    def target_series(self, recording: int) -> Regular:
+        """The whole slow stream that a recording's targets were taken from."""
+        return self.target_recordings[recording].regular(self.target_stream)
 
     def extent(self) -> tuple[IntArray, IntArray]:
         """From the window's start to the target's time, in samples of the window's stream."""
@@ -105,9 +123,11 @@ def pair(
     if len(by_key) != len(slow):
         raise DataError("Two fMRI recordings have the same subject, session and run.")
     rows: list[IntArray] = []
-    targets, times = [], []
+    targets, times, samples = [], [], []
+    others: list[Recording] = []
     axis: Axis | None = None
     unit: str | None = None
+    slow_name = ""
     name = _find(fast[0], eeg_stream, ("eeg", "meg", "ieeg", "lfp"))
     if not (np.isfinite(window_s) and window_s > 0 and np.isfinite(lag_s)):
         raise DataError(f"window_s={window_s} must be positive, and lag_s={lag_s} finite.")
@@ -118,6 +138,13 @@ def pair(
             raise DataError(f"No fMRI recording matches {rec.id!r} (subject, session, run).")
         other = by_key[_key(rec)]
         target_name = _find(other, fmri_stream, ("bold",))
+        if others and target_name != slow_name:
+            raise DataError(
+                f"The slow stream is {slow_name!r} in the first recording and {target_name!r} in "
+                f"{other.id!r}. Give both one name, or name one: fmri_stream=."
+            )
+        slow_name = target_name
+        others.append(other)
         source, target = rec.regular(name), other.regular(target_name)
         if unit is not None and target.unit != unit:
             raise UnitError(f"{other.id!r} is in {target.unit}, the first target in {unit}.")
@@ -142,9 +169,10 @@ def pair(
         values[:, target.axis.bad] = np.nan
         targets.append(values)
         times.append(session[keep])
+        samples.append(keep)
     table = np.concatenate(rows)
     if not len(table) or axis is None:
-        raise DataError(f"No window of {window_s:g} s fits before any target sample.")
+        raise DataError(_nothing_fits(fast[0], name, others[0], slow_name, window_s, lag_s))
     return PairedWindows(
         recordings=fast,
         stream=name,
@@ -156,6 +184,25 @@ def pair(
         target=np.concatenate(targets),
         target_axis=axis,
         target_time_s=np.concatenate(times),
+        target_sample=np.concatenate(samples),
+        target_recordings=tuple(others),
+        target_stream=slow_name,
+    )
+
+
+def _nothing_fits(
+    rec: Recording, name: str, other: Recording, slow: str, window_s: float, lag_s: float
+) -> str:
+    """What the two time lines look like when no sample has a whole window before it."""
+    spans = []
+    for one, stream in ((rec, name), (other, slow)):
+        signal, clock = one.regular(stream), one.clock(stream)
+        a, b = clock.to_session(signal.t0_s), clock.to_session(signal.stop_s)
+        spans.append(f"{stream!r} covers {a:g} to {b:g} s")
+    return (
+        f"No window of {window_s:g} s (lag {lag_s:g} s) fits before any target sample: in the "
+        f"first recording {' and '.join(spans)} of the session. Use a shorter window, or set the "
+        "clocks: recording.replace(clocks={...})."
     )
 
 

@@ -57,8 +57,9 @@ class Recording:
         Who and what; ``""`` where unknown. Never a person's name.
     age : float, optional
         Years.
-    sex, group : str
-        As the data set codes them; ``""`` where unknown.
+    sex, group, site : str
+        As the data set codes them (`site`: where it was recorded); ``""`` where
+        unknown.
     clocks : mapping of str to Clock, optional
         Stream time to session time; streams not named run on session time.
     provenance : Provenance, optional
@@ -85,6 +86,7 @@ class Recording:
     age: float | None = None
     sex: str = ""
     group: str = ""
+    site: str = ""
     clocks: Mapping[str, Clock] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
 

@@ -13,7 +13,9 @@ from neuro.typing import AnyArray, BoolArray, FloatArray, IntArray, Seed
 
 __all__ = ["assert_disjoint", "folds", "groups", "split"]
 
-LEVELS = ("subject", "session", "run", "recording", "block", "dataset", "group", "task", "time")
+LEVELS = (
+    "subject", "session", "run", "recording", "block", "dataset", "group", "site", "task", "time",
+)  # fmt: skip
 
 
 def groups(index: Windows, by: str) -> AnyArray:
@@ -28,7 +30,7 @@ def groups(index: Windows, by: str) -> AnyArray:
         The windows.
     by : str
         ``"subject"``, ``"session"``, ``"run"``, ``"recording"``, ``"block"``,
-        ``"dataset"``, ``"group"`` or ``"task"``.
+        ``"dataset"``, ``"group"``, ``"site"`` or ``"task"``.
 
     Returns
     -------
@@ -55,6 +57,7 @@ def groups(index: Windows, by: str) -> AnyArray:
         "run": ("dataset", "subject", "session", "run"),
         "dataset": ("dataset",),
         "group": ("group",),
+        "site": ("dataset", "site"),
         "task": ("task",),
     }
     if by not in chains:

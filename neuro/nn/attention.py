@@ -44,6 +44,12 @@ class Attention(nn.Module):
         Heads; must divide `d_model`.
     dropout : float
         Dropout on the attention weights and on the output.
+    weight_dropout : float, optional
+        Dropout on the attention weights, where it differs.
+    qkv_bias : bool
+        Whether queries, keys and values have a bias.
+    qk_norm_eps : float, optional
+        Give queries and keys of every head a LayerNorm with this epsilon.
 
     Raises
     ------
@@ -51,7 +57,16 @@ class Attention(nn.Module):
         If the width is not a multiple of the number of heads.
     """
 
-    def __init__(self, d_model: int, n_heads: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        dropout: float = 0.0,
+        *,
+        weight_dropout: float | None = None,
+        qkv_bias: bool = True,
+        qk_norm_eps: float | None = None,
+    ) -> None:
         super().__init__()
         if n_heads < 1 or d_model % n_heads:
             raise ConfigError(
@@ -60,7 +75,13 @@ class Attention(nn.Module):
             )
         self.n_heads = n_heads
         self.dropout = dropout
-        self.qkv = nn.Linear(d_model, 3 * d_model)
+        self.weight_dropout = dropout if weight_dropout is None else weight_dropout
+        self.qkv = nn.Linear(d_model, 3 * d_model, bias=qkv_bias)
+        self.query_norm: nn.LayerNorm | None = None
+        self.key_norm: nn.LayerNorm | None = None
+        if qk_norm_eps is not None:
+            self.query_norm = nn.LayerNorm(d_model // n_heads, eps=qk_norm_eps)
+            self.key_norm = nn.LayerNorm(d_model // n_heads, eps=qk_norm_eps)
         self.out = nn.Linear(d_model, d_model)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -81,7 +102,9 @@ class Attention(nn.Module):
         batch, n_tokens, d_model = x.shape
         qkv = self.qkv(x).reshape(batch, n_tokens, 3, self.n_heads, d_model // self.n_heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        drop = self.dropout if self.training else 0.0
+        if self.query_norm is not None and self.key_norm is not None:
+            query, key = self.query_norm(query), self.key_norm(key)
+        drop = self.weight_dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=drop)
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, n_tokens, d_model))
         return F.dropout(out, self.dropout, self.training)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from neuro.nn.attention import key_mask
 
-__all__ = ["AttentivePooling", "LinearHead", "masked_mean"]
+__all__ = ["AttentivePooling", "LinearHead", "PlainHead", "masked_mean"]
 
 
 def masked_mean(tokens: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -63,6 +63,27 @@ class LinearHead(nn.Module):
     def forward(self, embedding: Tensor) -> Tensor:
         """Embedding (batch, d_in) to predictions (batch, n_outputs)."""
         out: Tensor = self.linear(self.norm(embedding))
+        return out
+
+
+class PlainHead(nn.Module):
+    """Linear map of an embedding, without a norm.
+
+    Parameters
+    ----------
+    d_in : int
+        Width of the embedding.
+    n_outputs : int
+        Classes or targets.
+    """
+
+    def __init__(self, d_in: int, n_outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(d_in, n_outputs)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Embedding (batch, d_in) to predictions (batch, n_outputs)."""
+        out: Tensor = self.linear(embedding)
         return out
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from neuro.errors import ConfigError
 
-__all__ = ["ChannelPlaces", "time_code"]
+__all__ = ["ChannelPlaces", "frame_code", "time_code"]
 
 
 def time_code(seconds: Tensor, d_model: int, shortest_s: float, longest_s: float) -> Tensor:
@@ -53,6 +53,33 @@ def time_code(seconds: Tensor, d_model: int, shortest_s: float, longest_s: float
     periods = shortest_s * (longest_s / shortest_s) ** steps
     angle = 2 * math.pi * seconds.float()[..., None] / periods
     return torch.cat([angle.sin(), angle.cos()], dim=-1)
+
+
+def frame_code(n_frames: int, d_model: int, device: torch.device | None = None) -> Tensor:
+    """Sinusoidal code of frame numbers: sines and cosines in turn.
+
+    Parameters
+    ----------
+    n_frames : int
+        Frames; numbers start at 0.
+    d_model : int
+        Width, even. Pair i has the angle ``number * 10000**(-2 i / d_model)``.
+    device : torch.device, optional
+        Where to make it.
+
+    Returns
+    -------
+    Tensor, shape (n_frames, d_model), float32
+
+    Examples
+    --------
+    >>> frame_code(2, 4).tolist()[0]
+    [0.0, 1.0, 0.0, 1.0]
+    """
+    pair = torch.arange(0, d_model, 2, device=device, dtype=torch.float32)
+    rate = torch.exp(pair * (-math.log(10000.0) / d_model))
+    angle = torch.arange(n_frames, device=device, dtype=torch.float32)[:, None] * rate
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2)
 
 
 class ChannelPlaces(nn.Module):

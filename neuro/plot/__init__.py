@@ -14,6 +14,7 @@ from neuro.plot.connectivity import (
     state_timeline,
 )
 from neuro.plot.crossmodal import occlusion, predicted_course, region_scores
+from neuro.plot.generative import latent_traversal, real_and_synthetic, variance_match
 from neuro.plot.models import reconstruction, scores, training_curve
 from neuro.plot.recordings import fc_matrix, raster, signals, spectrum
 from neuro.plot.regions import attention_course, region_glass_brain, region_map
@@ -45,9 +46,11 @@ __all__ = [
     "dwell_times",
     "fc_matrix",
     "occlusion",
+    "latent_traversal",
     "pair_spectra",
     "predicted_course",
     "raster",
+    "real_and_synthetic",
     "reconstruction",
     "region_glass_brain",
     "region_map",
@@ -59,4 +62,5 @@ __all__ = [
     "state_path",
     "state_timeline",
     "training_curve",
+    "variance_match",
 ]

@@ -18,6 +18,7 @@ __all__ = ["attention_course", "region_glass_brain", "region_map"]
 # with six colours these tell 24 networks apart
 _MARKERS = ("o", "^", "s", "D")
 _METHODS = ("pca", "tsne")
+_EXACT = 500
 
 
 def region_map(
@@ -90,9 +91,13 @@ def _flat(unit: FloatArray, method: str, seed: int) -> FloatArray:
     if method == "tsne":
         from sklearn.manifold import TSNE
 
-        perplexity = min(30.0, (len(unit) - 1) / 3)
-        flat = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(unit)
-        return np.asarray(flat, dtype=np.float64)
+        # sklearn's approximation for many points is slower below some hundreds of them
+        exact = len(unit) <= _EXACT
+        how = TSNE(
+            2, perplexity=min(30.0, (len(unit) - 1) / 3), init="pca", random_state=seed,
+            method="exact" if exact else "barnes_hut",
+        )  # fmt: skip
+        return np.asarray(how.fit_transform(unit), dtype=np.float64)
     centred = unit - unit.mean(axis=0)
     left, size, _ = np.linalg.svd(centred, full_matrices=False)
     flat = np.zeros((len(unit), 2))

@@ -29,6 +29,7 @@ def fit(
     steps: int,
     out: PathLike,
     batch_size: int = 64,
+    optimizer: Literal["adamw", "lamb"] = "adamw",
     lr: float = 1e-3,
     schedule: Shape = "cosine",
     warmup: float = 0.05,
@@ -49,7 +50,7 @@ def fit(
     device: Literal["auto", "cpu"] = "auto",
     shard: bool = False,
 ) -> Run:
-    """Train a model with AdamW; go on exactly where an interrupted run stopped.
+    """Train a model; go on exactly where an interrupted run stopped.
 
     Which examples a step sees, its masks and its dropout are functions of
     (seed, step, process), so the weights do not depend on interruptions,
@@ -85,6 +86,9 @@ def fit(
         checkpoints.
     batch_size : int
         Examples an optimiser step, over all processes and parts.
+    optimizer : {"adamw", "lamb"}
+        "lamb" gives each tensor steps in proportion to its weights, for large
+        batches; see :class:`neuro.train.lamb.Lamb`.
     lr : float
         Peak learning rate.
     schedule : {"cosine", "constant"} or callable
@@ -170,6 +174,7 @@ def fit(
     arguments = Arguments(
         steps=steps,
         batch_size=batch_size,
+        optimizer=optimizer,
         lr=lr,
         schedule=schedule,
         warmup=warmup,

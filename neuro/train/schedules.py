@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from neuro.errors import ConfigError, did_you_mean
 
-__all__ = ["Schedule", "Shape", "make_schedule"]
+__all__ = ["Schedule", "Shape", "WarmupCosine", "make_schedule"]
 
 Shape: TypeAlias = str | Callable[[int, int], float]
 
@@ -71,6 +71,64 @@ class Schedule:
     def same_until(self, step: int, other: "Schedule") -> bool:
         """True if both give the same factors at all steps before `step`."""
         return all(self(s) == other(s) for s in range(step))
+
+
+@dataclass(frozen=True)
+class WarmupCosine:
+    """Warm-up from `start` to the peak, both included, then a cosine towards `lowest`.
+
+    As fine-tuning scripts of masked autoencoders have it: the step after the
+    warm-up has the peak once more, and `lowest` is never quite reached. Give it
+    to ``fit(…, lr=3e-4, schedule=WarmupCosine(base=3e-4))``.
+
+    Parameters
+    ----------
+    base : float
+        Peak rate, the `lr` of the run; `start` and `lowest` are measured by it.
+    lowest : float
+        Rate that the cosine would reach in the step after the last.
+    start : float
+        Rate of the first step.
+    warmup : float
+        Share of the steps.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> rate = WarmupCosine()
+    >>> [round(rate(step, 20), 4) for step in (0, 4, 5, 19)]
+    [0.0, 1.0, 1.0, 0.0142]
+    """
+
+    base: float = 3e-4
+    lowest: float = 1e-6
+    start: float = 0.0
+    warmup: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not (0 < self.base < math.inf and 0 <= self.warmup <= 1):
+            raise ConfigError(
+                f"base={self.base!r} must be positive and warmup={self.warmup!r} a share, 0 to 1."
+            )
+        if not (0 <= self.lowest <= self.base and 0 <= self.start <= self.base):
+            raise ConfigError(
+                f"lowest={self.lowest!r} and start={self.start!r} must lie between 0 and the "
+                f"peak rate, base={self.base!r}."
+            )
+
+    def __call__(self, step: int, total: int) -> float:
+        """Factor on the learning rate, as :func:`neuro.train.fit` asks for it."""
+        rising = round(self.warmup * total)
+        if step < rising:
+            share = step / (rising - 1) if rising > 1 else 0.0
+            return (self.start + share * (self.base - self.start)) / self.base
+        done = (step - rising) / (total - rising)
+        falling = 0.5 * (1.0 + math.cos(math.pi * done))
+        return (self.lowest + (self.base - self.lowest) * falling) / self.base
 
 
 def make_schedule(shape: Shape, total: int, warmup: float) -> Schedule:

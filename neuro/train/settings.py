@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import neuro
-from neuro.errors import ConfigError
+from neuro.errors import ConfigError, did_you_mean
 from neuro.train.schedules import Schedule, Shape, make_schedule
 from neuro.typing import FloatArray
 
@@ -41,6 +41,7 @@ class Arguments:
 
     steps: int
     batch_size: int
+    optimizer: str
     lr: float
     schedule: Shape
     warmup: float
@@ -59,6 +60,11 @@ class Arguments:
     callbacks: tuple[Any, ...]
 
     def __post_init__(self) -> None:
+        if self.optimizer not in ("adamw", "lamb"):
+            raise ConfigError(
+                f"optimizer={self.optimizer!r} is unknown. "
+                f"{did_you_mean(self.optimizer, ('adamw', 'lamb'))}"
+            )
         counts = ("steps", "batch_size", "log_every", "keep", "accumulate")
         for name in (*counts, "checkpoint_every", "valid_every", "seed", "num_workers"):
             value, least = getattr(self, name), 0 if name in ("seed", "num_workers") else 1
@@ -107,7 +113,16 @@ class Arguments:
 
     def provenance(self) -> dict[str, Any]:
         """What a saved model tells about its training, beside the data."""
-        names = ("steps", "batch_size", "lr", "weight_decay", "stage", "seed", "precision")
+        names = (
+            "steps",
+            "batch_size",
+            "optimizer",
+            "lr",
+            "weight_decay",
+            "stage",
+            "seed",
+            "precision",
+        )
         return {name: getattr(self, name) for name in names}
 
 

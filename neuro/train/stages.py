@@ -128,7 +128,7 @@ def prepared(model: nn.Module, stage: Stage, whole: bool) -> Iterator[None]:
 
 
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-    """Groups for AdamW, each with its own peak learning rate under ``peak``.
+    """Groups for the optimiser, each with its own peak learning rate under ``peak``.
 
     The model's ``param_groups(lr)`` decides, if there is one (layer-wise
     decay, a slower codebook …). Otherwise weights of two or more dimensions

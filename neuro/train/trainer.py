@@ -19,6 +19,7 @@ from neuro.train.callbacks import Callback, TrainState
 from neuro.train.engine import Engine, LossModule
 from neuro.train.feed import Feed, Source
 from neuro.train.interrupts import Interrupts, leave
+from neuro.train.lamb import Lamb
 from neuro.train.order import Order, make_generator, step_seed
 from neuro.train.progress import ProgressBar
 from neuro.train.run import CHECKPOINTS, METRICS, MetricsLog, Run, TrainingError
@@ -178,7 +179,8 @@ class Trainer:
         a = self.arguments
         self.wrapped = self.engine.wrap(self.model, self.stage.loss)
         groups = parameter_groups(self.model, a.lr, a.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups)
+        kind = Lamb if a.optimizer == "lamb" else torch.optim.AdamW
+        self.optimizer: torch.optim.Optimizer = kind(groups)
         self.trained: list[nn.Parameter] = [p for g in groups for p in g["params"]]
         self.names: dict[Tensor, str] = {p: n for n, p in self.model.named_parameters()}
         if path is not None:

@@ -176,3 +176,26 @@ def test_a_target_inside_another_window_is_a_leak() -> None:
     assert_disjoint(pairs.select([0]), pairs.select([4]))
     folds = pairs.folds("time", n=3, gap_s=4.0)
     assert all(len(train) > 0 for train, _ in folds)
+
+
+def test_windows_know_the_sample_and_the_series_of_their_target() -> None:
+    pairs = pair([_session(_eeg(), _bold())], window_s=16.0)
+    assert pairs.target_sample.tolist() == list(range(8, 50))
+    assert pairs.select([5, 0]).target_sample.tolist() == [13, 8]
+    whole = pairs.target_series(0).values()
+    assert pairs.target is not None
+    np.testing.assert_array_equal(whole[:, pairs.target_sample].T, pairs.target)
+    assert pairs.target_stream == "bold"
+    assert repr(pairs).startswith("Windows(42 x 16 s")
+
+
+def test_eeg_that_starts_too_late_is_told_with_both_spans() -> None:
+    rec = _session(_eeg(10.0), _bold(10))
+    with pytest.raises(DataError, match=r"'eeg' covers 0 to 10 s and 'bold' covers 0 to 20 s"):
+        pair(rec, window_s=16.0)
+
+
+def test_slow_streams_of_two_names_are_refused() -> None:
+    other = Recording({"eeg": _eeg(), "bold_b": _bold()}, subject="02")
+    with pytest.raises(DataError, match="fmri_stream="):
+        pair([_session(_eeg(), _bold()), other], window_s=16.0)

@@ -62,3 +62,44 @@ def test_weights_that_belong_to_channels_are_named():
 def test_other_objects_are_refused():
     with pytest.raises(ConfigError, match="not Linear"):
         neuro.models.adapt(torch.nn.Linear(1, 1), contract())
+
+
+# -- weights of regions go with the regions' names -----------------------------------------
+
+
+def regions(names, atlas="fine"):
+    facts = {"modality": "bold", "sfreq": "1/0.72", "unit": "z", "atlas": atlas}
+    return InputContract(ch_names=tuple(names.split()), **facts)
+
+
+@pytest.fixture
+def brain():
+    return neuro.models.create("brainmae", "tiny", contract=regions("V1 V2 M1 A1"), seed=1).eval()
+
+
+def test_embeddings_go_with_the_names_of_their_regions(brain):
+    x = torch.randn(2, 4, 84, generator=torch.Generator().manual_seed(0))
+    turned = neuro.models.adapt(brain, regions("A1 V2 V1 M1"))
+    assert torch.equal(turned.rois, brain.rois[[3, 1, 0, 2]])
+    # sums over regions in another order: rounding only
+    torch.testing.assert_close(
+        turned(x[:, [3, 1, 0, 2]]).embedding, brain(x).embedding, atol=1e-5, rtol=0
+    )
+    fewer = neuro.models.adapt(brain, regions("A1 V1"))
+    assert torch.equal(fewer.rois, brain.rois[[3, 0]])
+
+
+@pytest.mark.parametrize(
+    ("contract", "said"),
+    [
+        (regions("V1 V2 M1 S1"), r"unknown to it: \['S1'\].*map_regions"),
+        (regions("V1 V2 M1 A1", atlas="other"), "atlas 'other', not 'fine'"),
+    ],
+    ids=["label", "atlas"],
+)
+def test_embeddings_of_other_regions_are_refused_unless_they_start_anew(brain, contract, said):
+    with pytest.raises(ContractError, match=said):
+        neuro.models.adapt(brain, contract)
+    anew = neuro.models.adapt(brain, contract, fresh=("rois", "scaling.", "head."), seed=9)
+    assert not torch.equal(anew.rois, brain.rois)
+    assert torch.equal(anew.regions.embed.weight, brain.regions.embed.weight)

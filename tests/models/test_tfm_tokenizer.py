@@ -20,8 +20,8 @@ from neuro.models.tfm_tokenizer import (
     TFMTokenizerConfig,
     TokenFrontEnd,
 )
-from neuro.models.tfm_tokenizer.encoder import frame_code
 from neuro.models.tfm_tokenizer.tokenizer import PlaceNorm, half_masks, quantile_scale
+from neuro.nn.positions import frame_code
 from neuro.train import Callback, fit
 
 FOLDER = Path(__file__).parents[2].parent / "shared" / "oracles" / "tfm-tokenizer"
@@ -273,21 +273,33 @@ def test_masks_hide_ten_groups_and_half_of_the_frames(n_frames, share):
 
 def test_both_passes_together_see_everything_once(monkeypatch):
     model = _model(views="both")
-    seen = []
-    vectors = model.tokenizer.vectors
+    given = []
+    loss_of = model.tokenizer.loss_of
 
-    def spy(spectra, temporal, valid):
-        seen.append(spectra)
-        return vectors(spectra, temporal, valid)
+    def spy(frames, views, generator):
+        given.extend(views)
+        return loss_of(frames, views, generator)
 
-    monkeypatch.setattr(model.tokenizer, "vectors", spy)
-    x = _x(model)
-    model.tokenizer_loss(x, _rng())
-    first, second, third = seen
-    whole = model.tokenizer.frames(x.flatten(0, 1)).spectra
-    assert torch.equal(first + second, whole)
-    assert torch.equal(third, whole)
-    assert not (first.bool() & second.bool()).any()
+    monkeypatch.setattr(model.tokenizer, "loss_of", spy)
+    model.tokenizer_loss(_x(model), _rng())
+    first, second, third = given
+    assert torch.equal(second, ~first)
+    assert third is None
+
+
+def test_frames_that_a_pass_sees_whole_are_worked_on_once():
+    tokenizer = _model(views="both").tokenizer.eval()
+    spectra = 5 * torch.rand(3, 9, 50, generator=_rng())
+    keep = half_masks(10, 9, 5, _rng(1))
+    worked_on = []
+    tokenizer.frequency_stem.register_forward_pre_hook(lambda _, x: worked_on.append(len(x[0])))
+    with torch.no_grad():
+        found = tokenizer._of_views(spectra, [keep, ~keep, None])
+        # all 9; all 9 in part; the 5 of which something is hidden
+        assert worked_on == [3 * 9, 3 * 9, 3 * 5]
+        for features, seen in zip(found, (keep, ~keep, torch.ones_like(keep)), strict=True):
+            # other rows in one product, other order of its sums
+            assert torch.allclose(features, tokenizer.frequency_features(spectra * seen), atol=1e-6)
 
 
 def test_the_second_pass_sees_the_updated_codes():

@@ -67,3 +67,25 @@ def test_gradient_reaches_every_parameter():
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(ConfigError, match="d_model = 8 cannot be shared by 3 heads"):
         Attention(8, 3)
+
+
+def test_queries_and_keys_can_have_norms_and_no_bias():
+    layer = Attention(8, 2, 0.0, qkv_bias=False, qk_norm_eps=1e-6)
+    assert layer.qkv.bias is None
+    torch.nn.init.normal_(layer.query_norm.weight)
+    torch.nn.init.normal_(layer.key_norm.bias)
+    x = torch.randn(2, 5, 8)
+    q, k, v = layer.qkv(x).reshape(2, 5, 3, 2, 4).unbind(2)
+    q, k = layer.query_norm(q), layer.key_norm(k)
+    weights = (torch.einsum("bqhd,bkhd->bhqk", q, k) / 2).softmax(dim=-1)
+    mixed = torch.einsum("bhqk,bkhd->bqhd", weights, v).reshape(2, 5, 8)
+    # other order of the sums: rounding only
+    assert torch.allclose(layer(x), layer.out(mixed), atol=1e-6)
+
+
+def test_weights_can_have_a_dropout_of_their_own():
+    layer = Attention(8, 2, 0.0, weight_dropout=0.9).train()
+    x = torch.randn(2, 5, 8)
+    assert not torch.equal(layer(x), layer(x))
+    layer.weight_dropout = 0.0
+    assert torch.equal(layer(x), layer(x))

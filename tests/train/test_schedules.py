@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuro.errors import ConfigError
-from neuro.train.schedules import Schedule, make_schedule
+from neuro.train.schedules import Schedule, WarmupCosine, make_schedule
 
 
 def test_cosine_rises_linearly_then_falls_to_nearly_zero():
@@ -65,3 +65,24 @@ def test_same_until_compares_only_the_past():
     assert short.same_until(10, long)
     assert not short.same_until(2, Schedule("constant", 20, 4))
     assert not Schedule("cosine", 10).same_until(5, Schedule("cosine", 20))
+
+
+def test_warmup_cosine_includes_both_ends_of_the_warmup():
+    rate = WarmupCosine(base=2.0, lowest=0.5, start=0.2, warmup=0.4)
+    # 4 rising steps, 6 falling ones
+    assert [rate(s, 10) for s in range(4)] == pytest.approx([0.1, 0.4, 0.7, 1.0])
+    assert rate(4, 10) == 1.0
+    assert rate(7, 10) == pytest.approx(0.25 + 0.75 / 2)
+    assert 0.25 < rate(9, 10) < 0.31
+    assert WarmupCosine(warmup=0.0)(0, 10) == 1.0
+    assert WarmupCosine(warmup=0.1)(0, 10) == 0.0
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"base": 0.0}, {"warmup": 1.5}, {"lowest": 1.0}, {"start": -1.0}],
+    ids=["base", "warmup", "lowest", "start"],
+)
+def test_impossible_warmup_cosine_is_refused(config):
+    with pytest.raises(ConfigError, match=f"{next(iter(config))}="):
+        WarmupCosine(**config)

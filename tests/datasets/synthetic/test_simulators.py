@@ -18,8 +18,12 @@ from neuro.errors import ConfigError
 Simulator = Callable[..., Simulation]
 SIMULATORS: dict[str, tuple[Simulator, dict[str, Any]]] = {
     "eeg": (synthetic.eeg, {"n_subjects": 1, "n_trials": 8, "n_motifs": 4}),
+    "eeg_fmri": (synthetic.eeg_fmri, {"n_scans": 1, "n_volumes": 20, "sfreq": 64}),
+    "demographic_fc": (synthetic.demographic_fc, {"n": 12, "n_rois": 4}),
     "fmri_roi": (synthetic.fmri_roi, {"n_subjects": 2, "n_volumes": 60}),
+    "modular_bold": (synthetic.modular_bold, {"n_scans": 2, "n_volumes": 60}),
     "spikes": (synthetic.spikes, {"duration_s": 5.0}),
+    "switching_fc": (synthetic.switching_fc, {"n_scans": 2, "n_volumes": 60}),
     "switching_glm": (synthetic.switching_glm, {"n_sessions": 2, "n_bins": 60}),
     "motifs": (synthetic.motifs, {"n_subjects": 1, "duration_s": 24, "planted": 0.5}),
     "cue_recall": (synthetic.cue_recall, {"n_subjects": 1, "n_trials": 2, "n_tokens": 40}),
@@ -32,7 +36,7 @@ def _digest(made: Simulation) -> str:
     for rec in made.recordings:
         for name in sorted(rec.streams):
             stream: Any = rec.stream(name)
-            for part in ("data", "times_s", "unit_index"):
+            for part in ("data", "times_s", "unit_index", "array"):
                 if hasattr(stream, part):
                     sha.update(np.ascontiguousarray(getattr(stream, part)).tobytes())
         sha.update(rec.events.onset_s.tobytes())
@@ -89,6 +93,9 @@ def test_the_repr_lists_the_truth(name: str) -> None:
         (synthetic.fmri_roi, {"tr": 0.72}),
         (synthetic.fmri_roi, {"n_modules": 1}),
         (synthetic.fmri_roi, {"group_effect": 0.95}),
+        (synthetic.modular_bold, {"tr": 0.0}),
+        (synthetic.modular_bold, {"n_modules": 41}),
+        (synthetic.modular_bold, {"group_effect": 0.95}),
         (synthetic.spikes, {"rate_hz": 100.0}),
         (synthetic.spikes, {"n_tuned": 13}),
         (synthetic.spikes, {"duration_s": 0.0}),
@@ -418,3 +425,47 @@ def test_activity_never_runs_away() -> None:
         # a network whose spikes each cause less than one other at most multiplies its rate
         assert rate.mean() < 45
         assert rate.max() < 120
+
+
+def test_a_drive_pulls_states_to_the_even_ones() -> None:
+    made = synthetic.switching_glm(
+        seed=0, n_units=2, n_states=3, n_sessions=4, n_bins=4000, drive=2.0
+    )
+    inputs = np.concatenate([rec.stream("input").data[0, 1:] for rec in made.recordings])
+    assert abs(inputs.mean()) < 0.2
+    assert abs(inputs.std() - 1) < 0.1
+    states = made.truth["states"]
+    before, after = states[:, :-1].ravel(), states[:, 1:].ravel()
+    for pulled, sign in ((0, 1.0), (1, -1.0), (2, 1.0)):
+        away = (before != pulled) & (np.abs(inputs) > 1)
+        towards = np.sign(inputs[away]) == sign
+        moved = after[away] == pulled
+        # log odds of at least 2 either way: four and more times as often
+        assert moved[towards].mean() > 4 * moved[~towards].mean()
+    np.testing.assert_array_equal(np.diagonal(made.truth["move_weights"][..., 0]), 0.0)
+    still = synthetic.switching_glm(seed=0, n_units=2, n_sessions=1, n_bins=50)
+    assert list(still.recordings[0].streams) == ["spikes"]
+
+
+# ---- demographic_fc ------------------------------------------------------------------
+
+
+def test_connectivity_is_the_sum_of_the_planted_maps() -> None:
+    t = synthetic.demographic_fc(seed=2, n=400, n_rois=12).truth
+    standard = (t["age"] - 15) / (14 / np.sqrt(12))
+    levels = [t["sex"] == s for s in "FM"] + [t["site"] == s for s in "ABC"]
+    design = np.column_stack([standard, *levels, t["traits"]]).astype(float)
+    maps = np.column_stack([t["effects"], t["trait_maps"]])
+    rest = t["x"] - design @ maps.T
+    # 26,400 values: their deviation is known to 0.5 %
+    assert rest.std() == pytest.approx(t["noise"], rel=0.02)
+    found = t["x"][t["sex"] == "M"].mean(axis=0) - t["x"][t["sex"] == "F"].mean(axis=0)
+    assert np.corrcoef(found, t["sex_map"])[0, 1] > 0.95
+
+
+def test_traits_have_nothing_to_do_with_demographics() -> None:
+    t = synthetic.demographic_fc(seed=2, n=2000, n_rois=4).truth
+    known = np.column_stack([t["age"], t["sex"] == "M", t["site"] == "A", t["site"] == "B"])
+    r = np.corrcoef(known.T.astype(float), t["traits"].T)[:4, 4:]
+    # 20 chance correlations of 2,000 people, deviation 0.022
+    assert np.abs(r).max() < 0.08
