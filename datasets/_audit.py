@@ -45,6 +45,14 @@ class Finding:
     remedy: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return f"{self.severity}, {self.kind} of {self._who()}: {self.message} {self.remedy}"
+
+    def _who(self) -> str:
+        who = self.recordings[0] if self.recordings else ""
+        more = f" and {len(self.recordings) - 1} alike" if len(self.recordings) > 1 else ""
+        return who + more
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -81,9 +89,7 @@ class Audit:
         total = ", ".join(f"{n} {s}{'s' if n != 1 else ''}" for s, n in count.items() if n)
         lines = [f"Audit({self.n_recordings} recordings: {total or 'nothing found'})"]
         for f in self.findings:
-            who = f.recordings[0] if f.recordings else ""
-            more = f" and {len(f.recordings) - 1} alike" if len(f.recordings) > 1 else ""
-            lines.append(f"  {f.severity:7} {f.kind:10} {who}{more}")
+            lines.append(f"  {f.severity:7} {f.kind:10} {f._who()}")
             lines.append(f"          {f.message}")
             lines.append(f"          -> {f.remedy}")
         return "\n".join(lines)
@@ -105,7 +111,8 @@ def audit(recordings: "Sequence[Recording] | Recording") -> Audit:
 
     Every recording is looked at alone: amplitudes that cannot be what their
     unit says, rates no device has, events outside the data, axes that are
-    swapped, constant and missing channels. Then all together: one recording
+    swapped, constant and missing channels, EEG that repeats with the scanner's
+    volumes or the heart. Then all together: one recording
     under two names, people who are mixed up between runs (by the fingerprint
     of their functional connectivity), rates and units that differ.
 
@@ -132,6 +139,7 @@ def audit(recordings: "Sequence[Recording] | Recording") -> Audit:
     from neuro.data import Recording
     from neuro.datasets import _audit_alone as alone
     from neuro.datasets import _audit_together as together
+    from neuro.datasets._audit_locked import locked
 
     recs = (recordings,) if isinstance(recordings, Recording) else tuple(recordings)
     if not recs:
@@ -144,6 +152,7 @@ def audit(recordings: "Sequence[Recording] | Recording") -> Audit:
         alone.axes,
         alone.channels,
         alone.copies,
+        locked,
     )
     found = [f for look in looks for rec in recs for f in look(rec)]
     for compare in (

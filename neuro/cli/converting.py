@@ -18,7 +18,7 @@ from neuro.errors import ConfigError, DataUnavailableError, NeuroError
 __all__ = ["convert_all"]
 
 _COLUMNS = ("source", "stored", "state", "message")
-_FACTS = ("id", "dataset", "subject", "session", "run", "task", "age", "sex", "group")
+_FACTS = ("id", "dataset", "subject", "session", "run", "task", "age", "sex", "group", "site")
 # What readers look for beside a file of any name.
 _SIDE_FILES = (".json", ".tsv", ".txt", ".vmrk", ".eeg", ".fdt")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuro.cli.preparing import prepared
-from neuro.data import Irregular, Recording, Regular, Windows, windows
+from neuro.data import Irregular, Recording, Regular, Windows, pair, windows
 from neuro.errors import ConfigError, DataError
 
 __all__ = ["cut", "sampled"]
@@ -13,6 +13,8 @@ __all__ = ["cut", "sampled"]
 # or the haemodynamic response.
 _LENGTH_S = {"eeg": 4.0, "meg": 4.0, "ieeg": 4.0, "lfp": 4.0, "bold": 40.0, "spikes": 1.0}
 _BIN_S = 0.05
+# of EEG before a volume: covers the delay of the response
+_SCANNED_S = 16.0
 
 
 def cut(
@@ -26,6 +28,9 @@ def cut(
     **labels: Any,
 ) -> Windows:
     """Windows of the named stream, or of the only signal there is.
+
+    EEG with BOLD of the same scan and no stream named: windows of EEG, 16 s by
+    default, each of which ends at a volume that is its target.
 
     Parameters
     ----------
@@ -53,6 +58,9 @@ def cut(
     ConfigError
         If bins are asked of a stream that is sampled already.
     """
+    fast = _scanned(recordings[0]) if stream is None and not labels else None
+    if fast is not None:
+        return _before_volumes(recordings, fast, length_s, step_s, bin_s, prepare)
     recordings, name = sampled(recordings, stream=stream, bin_s=bin_s, prepare=prepare)
     first = recordings[0].stream(name)
     if length_s is None and "align" not in labels:
@@ -60,6 +68,32 @@ def cut(
             raise DataError(f"Say how long a window of {first.modality} is: length_s.")
         length_s = _usual_length(recordings, name, _LENGTH_S[first.modality])
     return windows(recordings, stream=name, length_s=length_s, step_s=step_s, **labels)
+
+
+def _scanned(rec: Recording) -> str | None:
+    """Name of the EEG in a recording that holds EEG and BOLD, each once; else None."""
+    kinds = [(k, s.modality) for k, s in rec.streams.items() if isinstance(s, Regular)]
+    fast = [k for k, modality in kinds if modality == "eeg"]
+    slow = [k for k, modality in kinds if modality == "bold"]
+    return fast[0] if len(fast) == len(slow) == 1 else None
+
+
+def _before_volumes(
+    recordings: Sequence[Recording],
+    name: str,
+    length_s: float | None,
+    step_s: float | None,
+    bin_s: float | None,
+    prepare: Mapping[str, Any] | None,
+) -> Windows:
+    if step_s is not None or bin_s is not None:
+        raise ConfigError(
+            "EEG with BOLD is cut once a volume: leave step_s and bin_s out, or name a stream."
+        )
+    if prepare:
+        recordings = prepared(recordings, name, prepare)
+    length_s = _SCANNED_S if length_s is None else length_s
+    return pair(recordings, window_s=length_s, eeg_stream=name)
 
 
 def _usual_length(recordings: Sequence[Recording], name: str, usual_s: float) -> float | None:

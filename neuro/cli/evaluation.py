@@ -10,6 +10,7 @@ from neuro import models
 from neuro.cli._show import clean, console, show_json
 from neuro.cli._sources import recordings_of
 from neuro.cli.catalogue import load_model
+from neuro.cli.crossmodal import evaluate_paired, pairs_signals
 from neuro.cli.cutting import cut
 from neuro.data import Windows
 from neuro.errors import ConfigError, DataError, NeuroError, did_you_mean
@@ -122,7 +123,8 @@ class EvaluationConfig(_Strict):
     allow_leakage : bool
         Score parts that are not independent; every table then says so.
     reading : mapping
-        unit, tr, …: passed to the reader of files.
+        unit, tr, …: passed to the reader of files, or of fMRI derivatives
+        (:func:`neuro.io.read_derivatives`).
     prepare : mapping
         sfreq, highpass, lowpass, scaling, ch_names, …: done to recordings
         before they are cut, as a checkpoint's contract may need it.
@@ -192,6 +194,9 @@ def _told(where: tuple[int | str, ...], kind: str, message: str) -> str:
 def evaluate_config(path: Path, out: Path, as_json: bool) -> None:
     """Evaluate what the YAML file describes; write the report into `out`.
 
+    A file with a field `pair` predicts one signal from another, see
+    :class:`neuro.cli.crossmodal.PairedConfig`.
+
     Parameters
     ----------
     path : Path
@@ -204,6 +209,9 @@ def evaluate_config(path: Path, out: Path, as_json: bool) -> None:
     from neuro.datasets import audit
     from neuro.evaluate import FineTune, Split, figures, label_curve
 
+    if pairs_signals(path):
+        evaluate_paired(path, out, as_json)
+        return
     config = load_config(path)
     split = Split(**config.split.model_dump(exclude_none=True))
     index = _windows(config, path.parent)
@@ -276,7 +284,7 @@ def _windows(config: EvaluationConfig, beside: Path) -> Windows:
 
     source = beside / config.data
     reading = dict(config.reading)
-    for name in ("atlas", "mask", "labels"):
+    for name in ("atlas", "mask", "labels", "participants"):
         if isinstance(reading.get(name), str) and (beside / reading[name]).exists():
             reading[name] = beside / reading[name]
     recordings = recordings_of(

@@ -19,6 +19,7 @@ PREPARATIONS = (
     "reference",
     "scaling",
     "missing",
+    "gaps",
     "by_channel",
 )
 

@@ -44,6 +44,7 @@ def describe(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
         "age": rec.age,
         "sex": rec.sex,
         "group": rec.group,
+        "site": rec.site,
         "duration_s": rec.duration_s,
         "streams": {name: _stream_facts(stream) for name, stream in rec.streams.items()},
         "events": _event_facts(rec),

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from neuro.data import Windows
+from neuro.data import PairedWindows, Windows
 from neuro.errors import DataError, LeakageError
 from neuro.evaluate.scores.scoring import Metric
 from neuro.evaluate.splitting import Plan, level_names
 from neuro.evaluate.task import Task
 from neuro.typing import AnyArray, IntArray
 
-__all__ = ["check_folds", "defined", "made_up", "refuse_identity"]
+__all__ = ["check_folds", "defined", "joined_scans", "made_up", "refuse_identity"]
 
 
 def check_folds(plan: Plan, task: Task, y: AnyArray) -> None:
@@ -132,6 +132,18 @@ def _is_identity(plan: Plan, task: Task, y: AnyArray) -> bool:
 def made_up(windows: Windows) -> bool:
     """Whether some recording comes from a simulator."""
     return any(rec.dataset.startswith("synthetic_") for rec in windows.recordings)
+
+
+def joined_scans(windows: Windows) -> list[str]:
+    """A caution where BOLD of several scans is predicted: correlations here join them."""
+    if not isinstance(windows, PairedWindows) or len(windows.recordings) < 2:
+        return []
+    if windows.target_series(0).modality != "bold":
+        return []
+    return [
+        "r is computed over the scans of a test part joined end to end, so that differences "
+        "between scans count: neuro.evaluate.crossmodal.evaluate_pairs scores each scan by itself"
+    ]
 
 
 def defined(metric: Metric, plan: Plan, task: Task, y: AnyArray) -> bool:

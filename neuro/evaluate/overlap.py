@@ -102,7 +102,7 @@ def refuse_overlap(
         If training and some test part share the split's unit.
     """
     by = split.by if isinstance(split, Split) else "given"
-    if isinstance(split, Split) and split.of is not None:
+    if by in ("group", "site") or (isinstance(split, Split) and split.of is not None):
         by = "subject"  # families and sites are made of people
     level = "run" if by in _RUN_LEVELS else "subject" if by in ("subject", "dataset") else "time"
     # provenance keeps the span that training covered in a recording, not its

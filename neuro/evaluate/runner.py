@@ -15,7 +15,7 @@ import numpy as np
 
 from neuro.data import Windows
 from neuro.errors import ConfigError
-from neuro.evaluate.checks import check_folds, defined, made_up, refuse_identity
+from neuro.evaluate.checks import check_folds, defined, joined_scans, made_up, refuse_identity
 from neuro.evaluate.contenders.confounds import Table
 from neuro.evaluate.contenders.controls import controls_of, shuffled_target
 from neuro.evaluate.contenders.finetuning import FineTune
@@ -193,6 +193,7 @@ def evaluate(
         redrawn=labels < 1,
     )
     cautions = refuse_overlap(models or {}, plan, split, allow_leakage=allow_leakage)
+    cautions += joined_scans(plan.windows)
     if "identity" in plan.proof:
         cautions.append(str(plan.proof["identity"]))
     if labels < 1:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from neuro.data import Axis, Recording, Windows, assert_disjoint
+from neuro.data import Axis, PairedWindows, Recording, Windows, assert_disjoint
 from neuro.data.splits import folds as fold_rows
 from neuro.data.splits import groups
 from neuro.data.splits import split as split_rows
@@ -15,9 +15,11 @@ from neuro.typing import AnyArray, IntArray
 
 __all__ = ["Fold", "Plan", "Split", "make_plan"]
 
-_LEVELS = ("subject", "session", "run", "recording", "block", "dataset", "group", "task", "time")
+_LEVELS = (
+    "subject", "session", "run", "recording", "block", "dataset", "group", "site", "task", "time",
+)  # fmt: skip
 # levels above the subject that recordings do not carry themselves
-_GIVEN = ("family", "site")
+_GIVEN = ("family",)
 # what can be shared between training and test, from worst to harmless
 _SHARED = ("window", "block", "recording", "run", "session", "subject")
 
@@ -37,8 +39,9 @@ class Split:
         Level that never stands on both sides: ``"subject"``, ``"session"``,
         ``"run"``, ``"recording"``, ``"block"``, ``"dataset"``, ``"group"``,
         ``"task"``, or ``"time"`` (stretches of each recording). ``"random"``
-        leaks and is refused unless leakage is allowed. ``"family"``,
-        ``"site"`` or any other name needs `of`.
+        leaks and is refused unless leakage is allowed. ``"site"`` is that of
+        the recording, unless `of` gives another; ``"family"`` or any other
+        name needs `of`.
     n : int or "leave-one-out", optional
         Number of folds; 5 if `test` is not given either.
     test : float, str or tuple of str, optional
@@ -81,7 +84,7 @@ class Split:
                 f"Recordings do not carry their {self.by}: pass of={{subject: {self.by}, …}} or a "
                 "function of the recording."
             )
-        if self.of is not None and self.by in (*_LEVELS, "random"):
+        if self.of is not None and self.by in {*_LEVELS, "random"} - {"site"}:
             raise ConfigError(f"of= names units of a level of its own; {self.by!r} is known.")
         if self.of is None and self.by not in (*_LEVELS, "random"):
             raise ConfigError(f"Cannot split by {self.by!r}. {did_you_mean(self.by, _LEVELS)}")
@@ -178,9 +181,9 @@ class Split:
         return unit
 
     def units(self, windows: Windows) -> AnyArray | None:
-        """Unit of each window where `of` gives them, else None."""
+        """Unit of each window where `of` gives them, or of its site; else None."""
         if self.of is None:
-            return None
+            return groups(windows, "site") if self.by == "site" else None
         return np.array([self._unit_of(r) for r in windows.recordings])[windows.recording]
 
 
@@ -385,8 +388,16 @@ def _assemble(
     }
     if any(w.axis.names != parts[0].axis.names for w in parts):
         changes["axis"] = Axis([], "misc")  # the index then makes the union itself
-    if hasattr(parts[0], "target_time_s"):
+    paired = [w for w in parts if isinstance(w, PairedWindows)]
+    if paired:
         changes["target_time_s"] = gather(lambda w: w.target_time_s)
+        changes["target_sample"] = gather(lambda w: w.target_sample)
+        slow = {
+            id(fast): other
+            for w in paired
+            for fast, other in zip(w.recordings, w.target_recordings, strict=True)
+        }
+        changes["target_recordings"] = tuple(slow[id(rec)] for rec in recordings)
     return replace(parts[0], **changes)
 
 

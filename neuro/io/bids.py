@@ -11,6 +11,7 @@ from neuro.data.streams import Stream
 from neuro.data.units import conversion_factor
 from neuro.errors import ConfigError, DataUnavailableError, FileError, did_you_mean
 from neuro.io._bids_names import beside, dataset_root, entities, inside, safe_label
+from neuro.io._participants import read_participants
 from neuro.io._reading import Table, events_from_table, judged, read_table, reading
 from neuro.io._volume import sidecar
 from neuro.io.eeg import SUFFIXES, read_unjudged
@@ -39,7 +40,7 @@ def read_bids(
     Side files count by the inheritance rule: ``*_eeg.json`` (rate is checked,
     reference kept), ``*_channels.tsv`` (types, bad channels, units where the
     file has none), ``*_electrodes.tsv`` (positions), ``*_events.tsv`` (events)
-    and ``participants.tsv`` (age, sex, group).
+    and ``participants.tsv`` (age, sex, group, site).
 
     Parameters
     ----------
@@ -168,20 +169,7 @@ def _participant(root: Path, subject: str) -> dict[str, Any]:
     path = root / "participants.tsv"
     if not subject or not path.is_file():
         return {}
-    table = read_table(inside(path, root))
-    ids = table.text("participant_id")
-    if f"sub-{subject}" not in ids:
-        return {}
-    row = ids.index(f"sub-{subject}")
-    out: dict[str, Any] = {}
-    for name in ("sex", "group"):
-        if table.has(name) and table.text(name)[row] != "n/a":
-            out[name] = table.text(name)[row]
-    if table.has("age"):
-        age = table.text("age")[row].rstrip("+")  # "89+" of anonymised sets
-        if age.replace(".", "", 1).isdecimal():
-            out["age"] = float(age)
-    return out
+    return read_participants(inside(path, root)).get(subject, {})
 
 
 def _check_rate(recording: Recording, meta: dict[str, Any], kind: str) -> None:

@@ -28,7 +28,7 @@ from neuro.io._reading import (
 from neuro.io._volume import Timing, check_nifti, header_tr, sidecar, timing
 from neuro.typing import AnyArray, BoolArray, FloatArray, IntArray, PathLike
 
-__all__ = ["Labels", "constant_rows", "label_table", "read_nifti"]
+__all__ = ["Labels", "constant_rows", "label_table", "read_nifti", "region_numbers"]
 
 Labels = PathLike | Mapping[int, str] | Sequence[str]
 _FRAMES = {1: "scanner", 2: "aligned", 3: "Talairach", 4: "MNI152"}
@@ -303,18 +303,8 @@ def _regions(
 def _parcels(image: Any, atlas: Path) -> tuple[IntArray, IntArray, list[str]]:
     """Region numbers on the data's grid, and all numbers the atlas has."""
     source = _open(atlas)
-    if len(source.shape) != 3:
-        raise FileError(
-            f"Atlas '{atlas.name}' is 4-D: a map a region, not region numbers. Turn it into "
-            "labels, or use nilearn's NiftiMapsMasker and read the table."
-        )
     values = np.asarray(source.dataobj)
-    numbers = np.unique(values[np.isfinite(values)])
-    numbers = numbers[numbers != 0]
-    if not len(numbers) or (numbers != np.rint(numbers)).any() or numbers.min() < 0:
-        raise FileError(f"Atlas '{atlas.name}' must hold whole region numbers, 0 outside.")
-    if len(numbers) > 100_000:
-        raise FileError(f"Atlas '{atlas.name}' holds {len(numbers)} numbers: is it an image?")
+    numbers = _numbers(values, atlas.name)
     steps = [f"mean of each region of {atlas.name}"]
     same = source.shape == image.shape[:3] and np.allclose(source.affine, image.affine, atol=1e-3)
     if not same:
@@ -326,7 +316,28 @@ def _parcels(image: Any, atlas: Path) -> tuple[IntArray, IntArray, list[str]]:
         )  # fmt: skip
         values = np.asarray(source.dataobj)
         steps.append("atlas resampled to the grid of the data (nearest neighbour)")
-    return np.nan_to_num(values).astype(np.int64), numbers.astype(np.int64), steps
+    return np.nan_to_num(values).astype(np.int64), numbers, steps
+
+
+def region_numbers(atlas: Path) -> IntArray:
+    """Region numbers of an atlas image, sorted, without 0."""
+    with reading(atlas):
+        return _numbers(np.asarray(_open(atlas).dataobj), atlas.name)
+
+
+def _numbers(values: AnyArray, name: str) -> IntArray:
+    if values.ndim != 3:
+        raise FileError(
+            f"Atlas '{name}' is 4-D: a map a region, not region numbers. Turn it into "
+            "labels, or use nilearn's NiftiMapsMasker and read the table."
+        )
+    numbers = np.unique(values[np.isfinite(values)])
+    numbers = numbers[numbers != 0]
+    if not len(numbers) or (numbers != np.rint(numbers)).any() or numbers.min() < 0:
+        raise FileError(f"Atlas '{name}' must hold whole region numbers, 0 outside.")
+    if len(numbers) > 100_000:
+        raise FileError(f"Atlas '{name}' holds {len(numbers)} numbers: is it an image?")
+    return np.asarray(numbers, dtype=np.int64)
 
 
 def _means(image: Any, path: Path, parcels: IntArray, numbers: IntArray) -> FloatArray:

@@ -109,6 +109,7 @@ def find_run(folder: Path, *, space: str | None = None, **facts: Any) -> Path:
         shown = ", ".join(p.name for p in (fits or files)[:5]) or "none at all"
         raise FileError(
             f"'{folder.name}' holds {len(fits)} preprocessed runs that fit {chosen or 'it'}: "
-            f"{shown}. Choose one with subject=, session=, task=, run= or space=."
+            f"{shown}. Choose one with subject=, session=, task=, run= or space=; all of them: "
+            "neuro.io.read_derivatives."
         )
     return inside(fits[0], folder)

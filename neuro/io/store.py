@@ -112,7 +112,7 @@ def write_group(group: Any, recording: Recording) -> None:
 
 
 def _facts(rec: Recording) -> dict[str, Any]:
-    names = ("id", "dataset", "subject", "session", "run", "task", "age", "sex", "group")
+    names = ("id", "dataset", "subject", "session", "run", "task", "age", "sex", "group", "site")
     return {
         **{name: getattr(rec, name) for name in names},
         "clocks": {k: [c.a, c.b] for k, c in rec.clocks.items()},

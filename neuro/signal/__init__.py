@@ -21,6 +21,7 @@ from neuro.signal.bases import (
     history_features,
     raised_cosine_basis,
 )
+from neuro.signal.beats import heart_beats, locked_share
 from neuro.signal.binning import (
     CountSmoother,
     bin_counts,
@@ -71,9 +72,11 @@ __all__ = [
     "filter_signal",
     "fit_var",
     "gaussian_taps",
+    "heart_beats",
     "highpass",
     "history_features",
     "hrf",
+    "locked_share",
     "lowpass",
     "morlet_spectra",
     "multichannel_burg",

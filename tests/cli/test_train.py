@@ -8,6 +8,7 @@ import torch
 
 import neuro
 from neuro.data import Axis, Irregular, Recording, Regular
+from neuro.datasets import synthetic
 from neuro.io import save_shards
 from neuro.train import Run
 
@@ -293,3 +294,22 @@ def test_options_of_networks_mean_nothing_to_estimators(run, spike_file, eeg_fol
     assert said.code == 2
     assert "whole numbers" in said.err
     assert not (tmp_path / "m").exists()
+
+
+def test_estimators_of_people_get_what_recordings_know(run, tmp_path):
+    made = synthetic.fmri_roi(1, n_subjects=8, n_rois=6, n_volumes=60)
+    (tmp_path / "in").mkdir()
+    for rec in made.recordings:
+        neuro.save(rec, tmp_path / "in" / f"s{rec.subject}.h5")
+    more = ("--data", tmp_path / "in", "--out", tmp_path / "m", "--stream", "bold", "--json")
+    small = ("--preset", "tiny", "--set", "latent_dim=2")
+    said = run("train", "demovae", *more, *small, "--valid-by", "subject")
+    assert said.code == 0
+    assert said.json["series"] == {"train": 7, "valid": 1}
+    assert said.json["valid_score"] < said.json["score"] < 1
+    model = neuro.models.load(tmp_path / "m")
+    assert model.table.names == ("group",)
+    assert model.provenance["stream"] == "bold"
+    said = run("train", "demovae", *more, *small, "--valid-by", "time")
+    assert said.code == 2
+    assert "hold out subject" in said.err

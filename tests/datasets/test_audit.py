@@ -37,6 +37,14 @@ def _with(rec: Recording, name: str, **change: Any) -> Recording:
     return rec.with_stream(name, replace(rec.stream(name), **change))  # type: ignore[arg-type]
 
 
+def test_a_finding_reads_as_a_sentence() -> None:
+    found = neuro.datasets.Finding(
+        kind="unit", severity="warning", recordings=("a", "b", "c"), message="Too large.",
+        remedy="Divide by 1000.", evidence={"size": 3.0},
+    )  # fmt: skip
+    assert str(found) == "warning, unit of a and 2 alike: Too large. Divide by 1000."
+
+
 def _only(found: neuro.datasets.Audit, kind: str) -> neuro.datasets.Finding:
     assert found.kinds() == (kind,), repr(found)
     (finding,) = [f for f in found if f.severity != "note"]

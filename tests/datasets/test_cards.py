@@ -19,6 +19,7 @@ def test_the_sets_that_are_to_ship_are_there():
         "bold_difumo64", "haxby_slice", "calcium_2p", "striatum_lfp",
         "tuab", "tuev", "tuar", "tusl", "tusz", "tueg", "chb_mit", "eegmmidb", "sleep_edf",
         "bci_iv_2a", "bci_iv_2b", "ear_eeg",
+        "abide", "adhd200", "hcp_nodes", "hcp_parcels", "ukb_regions",
     } == set(NAMES)  # fmt: skip
 
 

@@ -343,3 +343,21 @@ def test_many_targets_of_paired_windows():
         None, None, split=w.split("time", test=0.3), controls=(), floors=["mean"], seeds=1
     )
     assert joined.row("mean", "r").value == pytest.approx(results.row("mean", "r").value, abs=1e-3)
+
+
+def test_scans_joined_end_to_end_are_cautioned_against():
+    from neuro.data import Axis, Recording, Regular, pair
+    from neuro.evaluate.checks import joined_scans
+
+    rng = np.random.default_rng(0)
+    scans = []
+    for s in "12":
+        eeg = Regular(rng.normal(size=(1, 600)), 10, "uV", Axis(["a"], "eeg"), "eeg")
+        bold = Regular(rng.normal(size=(1, 60)), 1, "z", Axis(["p"], "roi"), "bold", t0_s=1.0)
+        scans.append(Recording({"eeg": eeg, "bold": bold}, dataset="d", subject=s))
+    w = pair(scans, window_s=1.0)
+    options = {"split": Split("time", test=0.3), "controls": (), "floors": ["constant"]}
+    with pytest.warns(UserWarning, match="single windows"):  # two people are too few
+        said = evaluate(None, w, **options).meta["cautions"]
+    assert any("end to end" in caution for caution in said)
+    assert joined_scans(pair(scans[0], window_s=1.0)) == []

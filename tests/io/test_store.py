@@ -76,13 +76,14 @@ def full_recording(seed: int = 0) -> Recording:
         age=31.5,
         sex="F",
         group="control",
+        site="S1",
         clocks={"bold": Clock(1.0001, -3.0)},
         provenance=Provenance("x.edf", "ab" * 32, "mne", "1", ("unit V to uV", "slice")),
     )
 
 
 def assert_same(a: Recording, b: Recording) -> None:
-    names = "id dataset subject session run task age sex group clocks provenance".split()
+    names = "id dataset subject session run task age sex group site clocks provenance".split()
     assert {n: getattr(a, n) for n in names} == {n: getattr(b, n) for n in names}
     assert list(a.streams) == list(b.streams)
     for column in ("onset_s", "duration_s", "type", "value", "stream", "block", "word"):

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from neuro.cli.app import app
+from neuro.cli.crossmodal import load_paired, pairs_signals
 from neuro.cli.evaluation import load_config
 from neuro.evaluate import Results
 
@@ -69,6 +70,13 @@ def test_script_runs_and_keeps_its_promise(path, tmp_path):
 def test_example_of_an_evaluation_is_valid():
     config = load_config(FOLDER / "evaluate_scp1.yaml")
     assert (config.data, config.split.by, config.split.test) == ("scp1", "run", "test")
+
+
+def test_example_of_paired_signals_is_valid():
+    path = FOLDER / "evaluate_eeg_fmri.yaml"
+    assert pairs_signals(path)
+    config = load_paired(path)
+    assert (config.pair.window_s, config.split.n) == (16, 5)
 
 
 @pytest.mark.network

@@ -10,10 +10,10 @@ from neuro.data import Recording, Regular, Windows
 from neuro.errors import ConfigError, DataError, did_you_mean
 from neuro.typing import AnyArray, FloatArray
 
-__all__ = ["Confounds", "Table"]
+__all__ = ["Confounds", "Table", "without_signal"]
 
 _NUMBERS = ("age", "sex", "time", "missing")
-_NAMES = ("dataset", "group", "subject", "session", "run", "task")
+_NAMES = ("dataset", "group", "site", "subject", "session", "run", "task")
 Item = str | Callable[[Recording, float, float], Any]
 
 
@@ -26,14 +26,14 @@ class Confounds:
     items : sequence of str or callable
         ``"age"``, ``"sex"`` or another covariate of the batch; ``"time"``
         (seconds since the recording's start); ``"missing"`` (shares of
-        samples and channels that are absent); ``"dataset"`` (site),
+        samples and channels that are absent); ``"dataset"``, ``"site"``,
         ``"group"``, ``"subject"``, ``"session"``, ``"run"``, ``"task"``, one
         column a name; the name of another sampled stream (motion, ECG, EOG,
         the global signal): its mean, deviation and largest step over the
         window, row by row; the name of a channel of the windows themselves
         (EOG, ECG): its mean and deviation; or a function (recording, start_s, stop_s) of
         numbers. By default all that is known and varies: age, sex, dataset,
-        run, time, missing samples, and every stream of modality "physio".
+        site, run, time, missing samples, and every stream of modality "physio".
 
     Examples
     --------
@@ -84,7 +84,7 @@ class Confounds:
             }
             - {windows.stream}
         )
-        found: list[Item] = ["age", "sex", "time", "missing", "dataset", "run", *streams]
+        found: list[Item] = ["age", "sex", "time", "missing", "dataset", "site", "run", *streams]
         return found
 
 
@@ -96,13 +96,76 @@ class Table:
     ----------
     values : ndarray, shape (n_windows, k)
         One row a window.
+    what : str
+        What the columns are.
     """
 
     values: FloatArray
+    what: str = "confounds"
+
+    def __repr__(self) -> str:
+        return f"no signal, {self.what} ({self.values.shape[1]} columns)"
 
     def of_windows(self, windows: Windows) -> FloatArray:
         """The rows; the windows must be those the table was made of."""
         return self.values
+
+
+def without_signal(windows: Windows) -> dict[str, Table]:
+    """What is known of a scan apart from its signal, as predictors of their own.
+
+    Parameters
+    ----------
+    windows : Windows
+        With a target; what is itself the target is left out.
+
+    Returns
+    -------
+    dict of str to Table
+        ``phenotype_only`` (age, sex), ``motion_only`` (mean, deviation and
+        largest step of the stream ``motion`` over the window), ``site_only``
+        (the site, else the data set); those that are known and vary.
+
+    Examples
+    --------
+    >>> from neuro.data import Axis, Recording, Regular, windows
+    >>> bold = Regular(np.zeros((1, 40)), 1, "z", Axis(["V1"], "roi"), "bold")
+    >>> recs = [Recording({"bold": bold}, subject=s, age=a) for s, a in (("1", 30), ("2", 40))]
+    >>> without_signal(windows(recs, stream="bold", length_s=20, label="subject"))
+    {'phenotype_only': no signal, age (1 columns)}
+    """
+    phenotype = [f for f in ("age", "sex") if _varies(windows, f) and not _is_target(windows, f)]
+    moved = all("motion" in rec.streams for rec in windows.recordings)
+    places = [f for f in ("site", "dataset") if _varies(windows, f)]
+    chosen = {
+        "phenotype_only": phenotype,
+        "motion_only": ["motion"] if moved and windows.stream != "motion" else [],
+        "site_only": [f for f in places[:1] if not _is_target(windows, f)],
+    }
+    out = {}
+    for name, items in chosen.items():
+        if items:
+            table = Confounds(items).of_windows(windows)
+            table = table[:, np.ptp(table, axis=0) > 0]
+            if table.shape[1]:
+                out[name] = Table(table, ", ".join(items))
+    return out
+
+
+def _varies(windows: Windows, fact: str) -> bool:
+    values = {getattr(rec, fact) for rec in windows.recordings} - {"", None}
+    return len(values) > 1
+
+
+def _is_target(windows: Windows, fact: str) -> bool:
+    """Whether a fact of the recording is what is to be predicted."""
+    column = windows.column(fact)
+    if windows.classes is not None:
+        return set(windows.classes) == set(column.astype(str).tolist()) - {""}
+    target = windows.target
+    if target is None or target.ndim != 1 or column.dtype.kind not in "fiu":
+        return False
+    return bool(np.array_equal(target, column.astype(np.float64), equal_nan=True))
 
 
 def _columns(windows: Windows, item: Item) -> FloatArray:

@@ -25,6 +25,7 @@ __all__ = [
     "pretrained",
     "reinitialised",
     "shuffled_target",
+    "starts_from_data",
     "without_global_signal",
 ]
 
@@ -32,7 +33,7 @@ __all__ = [
 _TRAINING = threading.Lock()
 
 
-def reinitialised(model: "nn.Module", seed: int) -> "nn.Module":
+def reinitialised(model: "nn.Module", seed: int, train: "Windows | None" = None) -> "nn.Module":
     """The same network with weights as before any training.
 
     Networks of this package are built anew from their configuration; scales
@@ -47,6 +48,9 @@ def reinitialised(model: "nn.Module", seed: int) -> "nn.Module":
         Trained or not; it is not changed.
     seed : int
         Another seed, other weights.
+    train : Windows, optional
+        Training part, from which code books start that do so before the first
+        step of a training (see `starts_from_data`); without it they are random.
 
     Returns
     -------
@@ -70,12 +74,35 @@ def reinitialised(model: "nn.Module", seed: int) -> "nn.Module":
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(int(seed))
         if isinstance(model, NetworkModel):
-            fresh: nn.Module = type(model)(model.config, model.contract)
-            _keep_scales(model, fresh)
+            anew = type(model)(model.config, model.contract)
+            _keep_scales(model, anew)
+            if train is not None and starts_from_data(anew):
+                anew.prepare(train, seed)
+            fresh: nn.Module = anew
         else:
             fresh = _reset(copy.deepcopy(model))
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     return fresh.to(device).eval()
+
+
+def starts_from_data(model: "nn.Module") -> bool:
+    """Whether a code book takes its first codes from training windows.
+
+    Random codes are no fair control of such a network: most vectors share a
+    few of them.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Trained or not.
+
+    Returns
+    -------
+    bool
+    """
+    from neuro.nn.quantise import VectorQuantiser
+
+    return any(isinstance(m, VectorQuantiser) and m.init != "uniform" for m in model.modules())
 
 
 def _keep_scales(source: "nn.Module", fresh: "nn.Module") -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from neuro.data import Windows
 from neuro.errors import ConfigError, DataError, did_you_mean
+from neuro.evaluate.contenders.confounds import without_signal
 from neuro.evaluate.probing.tangent import Covariance
 from neuro.evaluate.task import Task
 from neuro.signal import BANDS as NAMED_BANDS
@@ -300,7 +301,8 @@ def floors_for(windows: Windows, task: Task, *, bin_s: float | None = None) -> l
     Poisson GLMs on what the windows hold (an angle's harmonics, the units' own
     past, plain features of other signals) and against each unit's mean rate;
     the nearest window is no floor there, because the one zero it may have seen
-    makes a spike impossible.
+    makes a spike impossible. For fMRI come predictors without any signal, where
+    they are known and vary: age and sex, displacement, site.
 
     Parameters
     ----------
@@ -348,6 +350,10 @@ def floors_for(windows: Windows, task: Task, *, bin_s: float | None = None) -> l
         out.append(binned)  # when it happens in a window is as plain a feature as how much
     if task.kind != "counts":
         out.append(Floor("nearest", near, "nearest"))
+    if windows.modality == "bold":
+        plain: Estimator = "logistic" if task.classified else linear
+        known = without_signal(windows)
+        out += [Floor(name, cast(Features, table), plain) for name, table in known.items()]
     out.append(Floor("constant", Mean(), "constant"))
     return out
 

@@ -65,7 +65,7 @@ class Forecast:
 
     One that also predicts samples with less past than it could use (poisson_glm)
     learns from those inside the windows as well. Shuffled labels leave them as
-    they are: its line of that name is then no null, chance is.
+    they are and would be no null, so that it has no line of that name.
 
     Parameters
     ----------
@@ -78,6 +78,7 @@ class Forecast:
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
         self._lags = int(getattr(getattr(estimator, "config", None), "n_lags", 0))
+        self.learns_inside = bool(getattr(estimator, "short_past", False))
 
     def fit(self, x: FloatArray, y: FloatArray) -> "Forecast":
         """Fit to the windows with their next samples, one trial each."""

@@ -13,6 +13,7 @@ from neuro.evaluate.contenders.controls import (
     need_loss,
     pretrained,
     reinitialised,
+    starts_from_data,
     without_global_signal,
 )
 from neuro.evaluate.contenders.finetuning import FineTune, FineTuned, Rows, on_changed
@@ -86,12 +87,15 @@ def contenders(
     shown = [c for c in out if c.kind == "model"]
     shown = shown or [c for c in out if c.kind == "floor" and c.name != "constant"]
     if "global_signal_removed" in controls:
-        out += [_without_global_signal(c) for c in shown]
+        silent = {f.name for f in floors if isinstance(f.features, Table)}
+        out += [_without_global_signal(c) for c in shown if c.name not in silent]
     if "confounds" in controls:
         out.append(_confounds(controls["confounds"], seeds))
     if "shuffled_labels" in controls:
         out += [
-            replace(c, kind="control", control="shuffled_labels", seeds=shuffles) for c in shown
+            replace(c, kind="control", control="shuffled_labels", seeds=shuffles)
+            for c in shown
+            if c.has_null
         ]
     return out
 
@@ -161,7 +165,10 @@ def _of_model(
     if estimator is not None:
         make, n = _fresh(estimator), seeds if redrawn or _takes_seed(estimator) else 1
         key = fingerprint((features, estimator))
-        return [Contender(name, "model", "", make, key, n, lambda seed, train: features)]
+        null = not getattr(estimator, "learns_inside", False)
+        return [
+            Contender(name, "model", "", make, key, n, lambda seed, train: features, has_null=null)
+        ]
     network = _Network(name, model)
     read, probed = _reader(probe), _probed(probe)
     main = Contender(
@@ -176,13 +183,17 @@ def _of_model(
     )
     out = [main]
     if "random_weights" in controls:
+        # one that is trained in each fold takes its data there in any case
+        by_fold = not network.per_fold and starts_from_data(model)
         out.append(
             replace(
                 main,
                 kind="control",
                 control="random_weights",
-                features=lambda seed, train: read(reinitialised(network(train), seed)),
+                key=fingerprint((main.key, "codes of the fold")) if by_fold else main.key,
+                features=lambda seed, train: read(reinitialised(network(train), seed, train)),
                 per_seed=True,
+                per_fold=network.per_fold or by_fold,
             )
         )
     how = controls.get("self_pretrained")

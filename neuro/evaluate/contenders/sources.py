@@ -268,6 +268,9 @@ class Contender:
         Windows of the fold, for models that are trained anew in every fold.
     per_seed, per_fold : bool
         Whether the features differ between seeds, between folds.
+    has_null : bool
+        False if it also learns from what lies inside the windows: shuffled labels
+        leave that as it is, and a line of that name would be no null.
     """
 
     name: str
@@ -279,3 +282,4 @@ class Contender:
     features: Callable[[int, Windows | None], Any]
     per_seed: bool = False
     per_fold: bool = False
+    has_null: bool = True

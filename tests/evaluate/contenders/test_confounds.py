@@ -5,7 +5,8 @@ import pytest
 
 from neuro.data import Axis, Events, Recording, Regular, windows
 from neuro.errors import ConfigError, DataError
-from neuro.evaluate import Confounds, Mean, Split, evaluate
+from neuro.evaluate import Confounds, Floor, Mean, Split, evaluate
+from neuro.evaluate.contenders.confounds import without_signal
 
 
 @pytest.fixture
@@ -126,3 +127,80 @@ def test_nothing_known(trials):
     w = trials()
     with pytest.raises(DataError, match="no confound that varies"):
         Confounds().of_windows(w.select([0]))
+
+
+@pytest.fixture
+def scans():
+    """Eight people at two sites, one scan each; patients move more, the signal holds nothing."""
+    rng = np.random.default_rng(1)
+    recordings = []
+    for s in range(8):
+        patient = s % 4 > 1
+        bold = Regular(rng.normal(size=(4, 120)), 0.5, "z", Axis("abcd", "roi"), "bold")
+        fd = 0.1 + 0.3 * patient + 0.05 * rng.random((1, 120))
+        motion = Regular(fd, 0.5, "mm", Axis(["fd"], "motion"), "physio")
+        recordings.append(
+            Recording(
+                {"bold": bold, "motion": motion},
+                dataset="d",
+                subject=f"{s}",
+                age=20 + s,
+                sex="FM"[s % 2],
+                site="AB"[s % 2],
+                group=("control", "patient")[patient],
+            )
+        )
+    return windows(recordings, stream="bold", length_s=40, label="group")
+
+
+def test_fmri_is_held_against_what_is_known_without_signal(scans):
+    results = evaluate(None, scans, split=Split("subject", n=4), seeds=1, controls=())
+    silent = ("phenotype_only", "motion_only", "site_only")
+    assert [r.kind for r in results.rows if r.model in silent and r.metric == "accuracy"] == [
+        "floor"
+    ] * 3
+    assert results.row("motion_only").value == 1.0
+    assert results.best_floor().model == "motion_only"
+    # sex and site are balanced between the groups
+    assert results.row("site_only").value < 0.7
+    assert "motion_only: no signal, motion (3 columns) + logistic" in results.meta["floors"]
+
+
+def test_what_is_predicted_is_no_floor_of_itself(scans):
+    named = without_signal(scans)
+    assert {k: v.values.shape[1] for k, v in named.items()} == {
+        "phenotype_only": 2, "motion_only": 3, "site_only": 2,
+    }  # fmt: skip
+    recs = list(scans.recordings)
+    sex = windows(recs, stream="bold", length_s=40, label="sex")
+    age = windows(recs, stream="bold", length_s=40, label="age")
+    site = windows(recs, stream="bold", length_s=40, label="site")
+    assert repr(without_signal(sex)["phenotype_only"]) == "no signal, age (1 columns)"
+    assert repr(without_signal(age)["phenotype_only"]) == "no signal, sex (1 columns)"
+    assert "site_only" not in without_signal(site)
+
+
+def test_facts_that_are_unknown_or_alike_give_no_floor(scans):
+    bare = [r.replace(age=None, sex="F", site="") for r in scans.recordings]
+    bare = [replace(r, streams={"bold": r.streams["bold"]}) for r in bare]
+    assert without_signal(windows(bare, stream="bold", length_s=40, label="group")) == {}
+
+
+def test_global_signal_is_not_taken_off_what_has_none(scans):
+    still = Floor("motion_only", without_signal(scans)["motion_only"], "logistic")
+    results = evaluate(
+        None, scans, split=Split("subject", n=4), seeds=1, controls=("global_signal_removed",),
+        floors=["mean", still],
+    )  # fmt: skip
+    assert [r.model for r in results.rows if r.control == "global_signal_removed"][:1] == ["mean"]
+    assert "motion_only" not in {r.model for r in results.rows if r.control}
+
+
+def test_sites_of_the_recordings_are_left_out_one_by_one(scans):
+    results = evaluate(
+        None, scans, split=Split("site", n="leave-one-out"), seeds=1, controls=(), floors=["mean"]
+    )
+    assert results.row("mean").n_folds == 2
+    assert results.meta["split"] == "leave one site out"
+    # two sites are too few to resample
+    assert any("within 2 sites" in text for text in results.meta["cautions"])

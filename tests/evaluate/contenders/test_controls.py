@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from neuro.errors import ConfigError, DataError
-from neuro.evaluate.contenders.controls import controls_of, reinitialised, shuffled_target
+from neuro.evaluate.contenders.controls import (
+    controls_of,
+    reinitialised,
+    shuffled_target,
+    starts_from_data,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -56,6 +61,22 @@ def test_reinitialised_network_has_other_weights_and_the_same_scales():
     assert torch.equal(fresh.state_dict()[name], again.state_dict()[name])
     assert not torch.equal(fresh.state_dict()[name], model.state_dict()[name])
     assert not torch.equal(fresh.state_dict()[name], reinitialised(model, 2).state_dict()[name])
+
+
+def test_code_book_of_a_control_starts_from_the_training_part(trials):
+    import neuro.models as models
+
+    w = trials(n=30)
+    model = models.create("tfm_tokenizer", "tiny", contract=w.contract(), frame_times=50)
+    assert starts_from_data(model)
+    assert not starts_from_data(models.create("tfm_tokenizer", "tiny", codebook_init="uniform"))
+    random, started = reinitialised(model, 1), reinitialised(model, 1, w)
+    batch = w.batch(np.arange(30))
+    # most frames lie closest to a few of 32 random directions
+    used = [len(net.tokenize(batch).ids.unique()) for net in (random, started)]
+    assert used[1] > used[0] + 8
+    again = reinitialised(model, 1, w)
+    assert torch.equal(started.codebook, again.codebook)
 
 
 def test_batch_normalisation_starts_anew():

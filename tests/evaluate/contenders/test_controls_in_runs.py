@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import neuro.models
 from neuro.data import Axis, Events, Recording, Regular, windows
 from neuro.errors import ConfigError
 from neuro.evaluate import SelfPretrained, Split, evaluate
@@ -135,6 +136,22 @@ def test_controls_are_other_networks_than_the_one_that_was_given(trials):
     assert score("wrong") < 0.65
     assert score("right", "random_weights") < 0.75
     assert score("wrong", "self_pretrained") > 0.9
+
+
+def test_code_book_of_the_control_is_taken_from_each_fold(trials, monkeypatch):
+    w = trials(n=24)
+    model = neuro.models.create("tfm_tokenizer", "tiny", contract=w.contract(), frame_times=50)
+    given = []
+    prepare = type(model).prepare
+
+    def spy(self, train, seed=0):
+        given.append((len(train), seed))
+        prepare(self, train, seed)
+
+    monkeypatch.setattr(type(model), "prepare", spy)
+    evaluate({"tfm": model}, w, split=Split("block", n=2), seeds=2, floors=["constant"],
+             controls="random_weights")  # fmt: skip
+    assert sorted(given) == [(12, 0), (12, 0), (12, 1), (12, 1)]
 
 
 def test_network_without_a_loss_cannot_be_pretrained(trials):

@@ -153,3 +153,20 @@ def test_ar_net_takes_part_in_the_suite_where_the_next_sample_is_asked_for(datas
     found = entrants(["ar_net"], w, Split("run", test="test"), **SUITE)
     assert list(found.fitting) == ["ar_net"]
     assert not found.unfit
+
+
+def test_what_shuffled_labels_leave_as_it_is_has_no_line_of_that_name():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(0.5, (2, 600)).astype(np.float64)
+    rec = recording(counts)
+    stream = rec.regular("x")
+    rec = rec.with_stream(
+        "x", Regular(counts, stream.rate, "counts", Axis(["a", "b"], "unit"), "spikes")
+    )
+    w = NextSample("x", 12)([rec])
+    model = Forecast(models.create("poisson_glm", preset="tiny"))
+    results = evaluate(
+        {"poisson_glm": (Flat(), model)}, w, split=Split("time", test=0.5), task="regression",
+        floors=["constant"], seeds=1, shuffles=1, metrics=["r2"], controls=("shuffled_labels",),
+    )  # fmt: skip
+    assert {row.control for row in results.rows if row.model == "poisson_glm"} == {""}
