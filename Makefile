@@ -49,7 +49,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(PIP) -e ".[nwb,xdf,lsl]" --group test --group lint --group build
+	$(PIP) -e ".[nwb,xdf,bci]" --group test --group lint --group build
 	$(PIP) --no-deps --group foreign
 	touch $@
 
