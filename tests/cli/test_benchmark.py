@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
 
+
+@pytest.mark.slow
 def test_table_and_files(run, tmp_path):
     args = ("benchmark", "--suite", "offline", "--out", tmp_path / "b", "--floors-only",
             "--seeds", 1, "--dataset", "synthetic_fmri_roi", "--dataset", "gdf_mi")  # fmt: skip

@@ -79,6 +79,7 @@ def test_run_folder_of_train_is_a_model_with_its_controls(run, config, trained, 
     assert "of hidden activations can be left out" in page
 
 
+@pytest.mark.slow
 def test_recordings_are_prepared_as_a_checkpoint_needs_them(run, config, eeg_folder, tmp_path):
     made = run("train", "patch_mae", "--data", eeg_folder, "--out", tmp_path / "slow",
                "--preset", "tiny", "--length-s", 1, "--steps", 2, "--device", "cpu",
@@ -93,6 +94,7 @@ def test_recordings_are_prepared_as_a_checkpoint_needs_them(run, config, eeg_fol
     assert ("mine", "") in values(said)
 
 
+@pytest.mark.slow
 def test_weights_learned_channel_by_channel_are_carried_to_a_montage(
     run, config, eeg_folder, tmp_path
 ):
@@ -253,6 +255,7 @@ def test_probe_controls_and_labels_reach_the_evaluation(run, config, tmp_path):
     assert "head" in said.json["meta"]["options"]["probe"]
 
 
+@pytest.mark.slow
 def test_a_label_efficiency_curve_from_the_file_to_the_report(run, config, tmp_path):
     said = run("evaluate", config(labels=[1.0, 0.5]), "--out", tmp_path / "out", "--json")
     assert said.code == 0, said.err

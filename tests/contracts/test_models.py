@@ -620,6 +620,7 @@ def test_bfloat16_autocast_is_finite_and_close(name):
     assert loss.dtype == torch.float32
 
 
+@pytest.mark.slow
 @every_model
 def test_compiled_equals_eager(name):
     module = _Encode(_model(name))
@@ -631,6 +632,7 @@ def test_compiled_equals_eager(name):
         assert torch.allclose(got, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @every_model
 def test_exported_with_a_free_batch_size_equals_eager(name):
     module = _Encode(_model(name))
