@@ -1,11 +1,12 @@
 """What is trained next, and what goes online: the experimenter's decisions so far."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from neuro.bci.scores import Auto
 from neuro.errors import ConfigError, did_you_mean
+from neuro.stream.rules import RULES
 
 __all__ = ["Choice"]
 
@@ -42,6 +43,19 @@ class Choice:
     kind: str = "lda"
     online: int | None = None
 
+    def __post_init__(self) -> None:
+        names = self.features
+        if names is not None and not all(isinstance(one, str) for one in names):
+            raise ConfigError("Features are texts like 'C4;13'.")
+        whole = [self.n] if self.online is None else [self.n, self.online]
+        if not all(isinstance(one, int) and one >= 1 for one in whole):
+            raise ConfigError(f"n={self.n!r} and online={self.online!r}: whole numbers from 1 on.")
+        for edge in (self.fmin, self.fmax):
+            if edge is not None and not -1e6 < edge < 1e6:
+                raise ConfigError(f"A band needs edges in Hz, got {edge!r}.")
+        if self.kind not in RULES:
+            raise ConfigError(f"No classifier {self.kind!r}. {did_you_mean(str(self.kind), RULES)}")
+
     @property
     def wanted(self) -> Auto | tuple[str, ...]:
         """What training takes; a classifier of whole covariances takes all."""
@@ -52,11 +66,10 @@ class Choice:
     def toggled(self, feature: str) -> "Choice":
         """With one more feature, or without it if it was chosen; None once all are gone."""
         now = self.features or ()
-        if feature in now:
-            left = tuple(name for name in now if name != feature)
-        else:
-            left = (*now, feature)
-        return Choice(left or None, self.n, self.fmin, self.fmax, self.kind, self.online)
+        left = tuple(name for name in now if name != feature)
+        if feature not in now:
+            left = (*left, feature)
+        return replace(self, features=left or None)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -157,6 +157,18 @@ def _attempts(workspace: Workspace) -> Section:
     return Section("Attempts", text=text if rows else (), grid=Grid(columns, rows))
 
 
+def _machine(told: dict[str, Any]) -> list[tuple[str, str]]:
+    """Load of the processor, and what the amplifier's clock did."""
+    out = []
+    if "cpu_share" in told:
+        out.append(("processor", f"{100 * told['cpu_share']:.0f} % of one core"))
+    if told.get("clock"):
+        clock = told["clock"]
+        text = f"measured {clock['measured']} times, moved by {clock['moved_ms']:.2f} ms"
+        out.append(("amplifier's clock", text))
+    return out
+
+
 def _online(workspace: Workspace) -> list[Section]:
     out = []
     for folder in sorted((workspace.folder / "online").glob("[0-9]*")):
@@ -177,6 +189,7 @@ def _online(workspace: Workspace) -> list[Section]:
                     ("attempt", str(told["attempt"])),
                     ("samples", str(told["samples"])),
                     ("gaps", str(kinds.count("gap"))),
+                    *_machine(told),
                 ],
                 grid=Grid(["stage (ms)", "n", "median", "95 %", "largest"], rows),
                 figures=[("From the last sample to the decision.", latencies(told["histogram"]))],

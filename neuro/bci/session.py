@@ -15,7 +15,15 @@ from neuro.bci.workspace import Run, Workspace
 from neuro.errors import ConfigError, DataError, NeuroError
 from neuro.io.safe import write_json
 from neuro.stream import (
-    Chain, Chunk, Decision, Decoder, Extractor, Live, Status, StreamInfo, XDFRecorder,
+    Chain,
+    Chunk,
+    Decision,
+    Decoder,
+    Extractor,
+    Live,
+    Status,
+    StreamInfo,
+    XDFRecorder,
 )  # fmt: skip
 from neuro.stream.decoder import describe
 from neuro.stream.live import Sink
@@ -180,6 +188,8 @@ class Session:
         fmin: float | None = None, fmax: float | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         """Choose features by name, or how many the map shall choose."""
+        if isinstance(features, str):
+            raise ConfigError(f"features={features!r}: a list of texts like 'C4;13'.")
         chosen = None if features is None else tuple(features)
         online = self.workspace.choice.online
         self.workspace.choice = Choice(chosen, n, fmin, fmax, kind, online)
@@ -225,6 +235,8 @@ class Session:
                 work()
             except NeuroError as error:
                 self._error = str(error)
+            except Exception as error:  # a full disk, say: nobody else would hear of it
+                self._error = f"{type(error).__name__}: {error}"
             finally:
                 source.close()
                 self.state = "idle"
@@ -246,11 +258,13 @@ class Session:
         self, live: Live, recorder: XDFRecorder, folder: Path, facts: dict[str, Any]
     ) -> None:
         log = self._log
-        with recorder:
-            while not self._stop.is_set() and live.step() is not None:
-                if log is not None:
-                    log.n_samples, log.n_cues = recorder.n_samples, recorder.n_markers
-        write_json(folder / "report.json", facts | live.report())
+        try:
+            with recorder:
+                while not self._stop.is_set() and live.step() is not None:
+                    if log is not None:
+                        log.n_samples, log.n_cues = recorder.n_samples, recorder.n_markers
+        finally:
+            write_json(folder / "report.json", facts | live.report())
 
 
 def _running(decoder: Decoder, running_s: float) -> Decoder:
@@ -279,6 +293,10 @@ class _Marked:
     @property
     def info(self) -> StreamInfo:
         return self._source.info
+
+    @property
+    def corrections(self) -> Sequence[tuple[float, float, float]]:
+        return getattr(self._source, "corrections", ())
 
     def mark(self, label: str) -> None:
         self._cues.append((self.clock(), label))

@@ -51,6 +51,13 @@ class Settings:
     plan: Plan = field(default_factory=Plan)
     family: Family = field(default_factory=Power)
 
+    def __post_init__(self) -> None:
+        for name in ("l_freq", "h_freq", "notch", "sfreq"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1e6:
+                raise ConfigError(f"{name}={value!r} must be a frequency in Hz, or none.")
+        _ = self.steps  # what a step refuses is refused here
+
     @property
     def steps(self) -> list[Step]:
         """The signal chain's steps."""
@@ -120,11 +127,11 @@ class Settings:
         for key in ("ch_names", "reference"):
             if isinstance(rest.get(key), list):
                 rest[key] = tuple(rest[key])
-        if "plan" in rest:
-            rest["plan"] = Plan.from_json(rest["plan"])
-        if "family" in rest:
-            rest["family"] = family_from_json(rest["family"], networks)
         try:
+            if "plan" in rest:
+                rest["plan"] = Plan.from_json(rest["plan"])
+            if "family" in rest:
+                rest["family"] = family_from_json(rest["family"], networks)
             return cls(**rest)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ConfigError(f"The settings are not usable: {error}.") from error

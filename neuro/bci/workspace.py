@@ -4,9 +4,11 @@ Everything is found by relative names and by hashes of content, so that the fold
 can be moved, copied or opened after a crash and gives the same numbers.
 """
 
+import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -17,7 +19,7 @@ from neuro.bci.choice import Choice
 from neuro.bci.maps import ClassMap, class_map
 from neuro.bci.scores import Auto, Scores, cross_validate, judge
 from neuro.bci.settings import Settings
-from neuro.errors import ConfigError, DataError, FileError, did_you_mean
+from neuro.errors import ConfigError, DataError, FileError, NeuroError, did_you_mean
 from neuro.io.safe import load_npz, read_json, save_npz, sha256_of, write_json
 from neuro.stream import (
     Decision,
@@ -29,6 +31,7 @@ from neuro.stream import (
     load_bundle,
     save_bundle,
 )  # fmt: skip
+from neuro.stream.info import nominal_rate
 from neuro.stream.networks import Embedding
 from neuro.stream.sources import recorded_segments
 from neuro.typing import AnyArray, FloatArray, PathLike
@@ -65,6 +68,18 @@ class Run:
     sha256: str
     cues: dict[str, int]
     excluded: bool = False
+
+    def __post_init__(self) -> None:
+        # both become names of files
+        if not re.fullmatch(r"r[1-9]\d{0,5}", self.id, re.ASCII):
+            raise ConfigError(f"{self.id!r} is no run; runs are r1, r2, …")
+        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise ConfigError(f"the hash of {self.id} is none")
+        counts = [*self.cues.items()]
+        if not all(isinstance(k, str) and isinstance(n, int) for k, n in counts):
+            raise ConfigError(f"the cues of {self.id} are no counts")
+        if not (isinstance(self.name, str) and isinstance(self.excluded, bool)):
+            raise ConfigError(f"{self.id} is described in values of a wrong kind")
 
 
 class Trials(NamedTuple):
@@ -174,11 +189,12 @@ class Workspace:
         state = read_json(target / _FILE)
         if not isinstance(state, dict) or state.get("format") != _FORMAT:
             raise FileError(f"{_FILE} of {target.name!r} is not of format {_FORMAT}.")
-        try:
+        with _understood(f"{_FILE} of {target.name!r}"):
             out = cls(target, state)
-            _ = (out.runs, out.classes, out.settings, out.choice)
-        except (KeyError, TypeError, ConfigError) as error:
-            raise FileError(f"{_FILE} of {target.name!r} is damaged: {error}.") from error
+            ids = [run.id for run in out.runs]
+            if len(set(ids)) < len(ids) or not all(isinstance(c, str) for c in out.classes):
+                raise ConfigError("a run is there twice, or a class is no text")
+            _ = (out.settings, out.choice)
         return out
 
     def _write(self) -> None:
@@ -308,7 +324,8 @@ class Workspace:
         """Channels, rate and unit that every run must have: those of the first."""
         if not self.runs:
             raise DataError("The session has no run yet; add one first.")
-        return recorded_segments(self.recording(self.runs[0].id))[0]
+        told = recorded_segments(self.recording(self.runs[0].id))[0]
+        return replace(told, sfreq=nominal_rate(told.sfreq))
 
     def extract(
         self,
@@ -405,9 +422,11 @@ class Workspace:
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """Everything that was trained, in order."""
-        folders = (self.folder / "attempts").glob("*/attempt.json")
-        found = [read_json(path) for path in folders]
-        return tuple(sorted((_attempt(one) for one in found), key=lambda a: a.number))
+        found = []
+        for path in (self.folder / "attempts").glob("*/attempt.json"):
+            with _understood(f"attempts/{path.parent.name}/attempt.json"):
+                found.append(_attempt(read_json(path), path.parent.name))
+        return tuple(sorted(found, key=lambda a: a.number))
 
     def train(
         self,
@@ -511,7 +530,28 @@ class Workspace:
         return replace(self.settings, **changes)
 
 
-def _attempt(values: dict[str, Any]) -> Attempt:
+def _attempt(values: dict[str, Any], folder: str) -> Attempt:
     lists = ("runs", "features", "classes")
     plain: dict[str, Any] = {k: tuple(v) if k in lists else v for k, v in values.items()}
+    texts = [plain["kind"], *(one for name in lists for one in plain[name])]
+    if f"{plain['number']:03d}" != folder or not all(isinstance(one, str) for one in texts):
+        raise ConfigError("the number is not the folder's, or a name is no text")
+    plain["seconds"] = float(plain["seconds"])
+    plain["scores"] = asdict(Scores(**plain["scores"]))
+    for name in ("nested", "quick", "chance", "kappa"):
+        plain["scores"][name] = float(plain["scores"][name])
     return Attempt(**plain)
+
+
+@contextmanager
+def _understood(what: str) -> Iterator[None]:
+    """Values of a wrong kind, wherever they are used first, are one error about a file."""
+    try:
+        yield
+    except FileError:
+        raise
+    except (
+        NeuroError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError,
+        TypeError, ValueError,
+    ) as error:  # fmt: skip
+        raise FileError(f"{what} is damaged: {error}.") from error

@@ -264,6 +264,37 @@ def online(
 
 
 @bci_app.command()
+def serve(
+    workspace: Folder,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8765,
+    browser: Annotated[bool, typer.Option(help="Open the page in this machine's browser.")] = True,
+    file: Annotated[Path | None, typer.Option(help="Play this recording instead of LSL.")] = None,
+    speed: Annotated[float, typer.Option(min=0.01, help="Of the played recording.")] = 1.0,
+    source_id: Annotated[str | None, typer.Option(help="Of the LSL stream.")] = None,
+    host: Annotated[str, typer.Option(help="Address that is listened on.")] = "127.0.0.1",
+    anywhere: Annotated[
+        bool, typer.Option("--anywhere", help="Allow a --host that other machines can reach.")
+    ] = False,
+    lsl_session: LslSession = None,
+) -> None:
+    """Open the workbench: the whole session in the browser. Needs the extra 'bci'."""
+    from neuro.bci import Workspace
+    from neuro.bci.workbench import Bench, Feed
+    from neuro.bci.workbench import serve as run_workbench
+    from neuro.cli._show import console
+
+    if lsl_session is not None:
+        from neuro.stream.lsl import private_session
+
+        private_session(lsl_session)
+    feed = Feed("" if file is None else str(file), speed, source_id or "")
+    run_workbench(
+        Bench(Workspace.open(workspace), feed), host=host, port=port, anywhere=anywhere,
+        browser=browser, ready=lambda url: console.print(f"Workbench: {url}", soft_wrap=True),
+    )  # fmt: skip
+
+
+@bci_app.command()
 def simulate(
     file: Annotated[
         Path | None, typer.Argument(help="Recording to play; a simulated one if none.")

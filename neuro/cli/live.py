@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuro.cli._show import clean, console, show_json
+from neuro.cli._show import clean, console, problems, show_json
 from neuro.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,9 +74,10 @@ def run_live(
 
     session = Session(Workspace.open(workspace), source, sinks)
     server = None
+    told = problems if as_json else console  # standard output is one JSON document
     if control is not None:
         server = ControlServer(session.commands, port=control)
-        console.print(f"control port {server.port}, token {server.token}")
+        told.print(f"control port {server.port}, token {server.token}", soft_wrap=True)
     try:
         if control is None:
             if calibrate:
@@ -85,7 +86,7 @@ def run_live(
                 session.start_online(attempt, running)
         _wait(session, seconds, forever=control is not None)
     except KeyboardInterrupt:
-        console.print("stopping")
+        told.print("stopping")
     finally:
         if server is not None:
             server.close()

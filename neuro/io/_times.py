@@ -83,11 +83,20 @@ def regular_grid(times_s: FloatArray, nominal: float | None = None) -> Grid | No
         # a rounder rate may explain the stamps a tenth of a sample less well
         if grid is not None and (best is None or grid.worst <= best.worst + 0.1):
             return grid
+    if best is None and jumps.any():  # a pause may end half a sample off the grid
+        for rate in (*round_ones, exact):
+            best = best or _fit(times, jumps, rate, own_phase=True)
     return best
 
 
-def _fit(times: FloatArray, jumps: BoolArray, rate: Fraction) -> Grid | None:
+def _fit(
+    times: FloatArray, jumps: BoolArray, rate: Fraction, *, own_phase: bool = False
+) -> Grid | None:
     place = (times - times[0]) * float(rate)
+    if own_phase:  # each segment is moved so that its first stamp is on the grid
+        first = np.concatenate([[0], np.flatnonzero(jumps) + 1])
+        off = place[first] - np.rint(place[first])
+        place = place - np.repeat(off, np.diff([*first, len(times)]))
     index = np.rint(place).astype(np.int64)
     worst = float(np.abs(place - index).max())
     moved = np.diff(index)

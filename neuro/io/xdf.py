@@ -1,5 +1,6 @@
 """XDF, the file of LabRecorder: several streams on one corrected clock."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def load_streams(path: Path, unit: str | None) -> Recording:
         raise MissingDependencyError(
             "XDF files need pyxdf: pip install 'neuro-fm[xdf]'."
         ) from error
-    found, _ = pyxdf.load_xdf(str(path), verbose=False)
+    found, _ = pyxdf.load_xdf(str(path), verbose=False, **_breaks(path))
     found = [s for s in found if len(s["time_stamps"])]
     signals = [s for s in found if not _is_marker(s)]
     if not signals:
@@ -69,6 +70,15 @@ def load_streams(path: Path, unit: str | None) -> Recording:
         name = _free_name(_first(one, "type").lower() or "signal", streams)
         streams[name] = _signal(one, zero, unit, path.name)
     return Recording(streams, _events([s for s in found if _is_marker(s)], zero))
+
+
+def _breaks(path: Path) -> dict[str, float]:
+    """What counts as a pause; a file of our own recorder says so, pyxdf smooths over 2 s."""
+    with path.open("rb") as file:
+        told = re.search(rb"<gap_s>(\d{1,3}\.\d{1,6})</gap_s>", file.read(256))
+    if told is None:
+        return {}
+    return {"jitter_break_threshold_seconds": float(told[1]), "jitter_break_threshold_samples": 0}
 
 
 def _is_marker(stream: Any) -> bool:

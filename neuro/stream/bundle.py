@@ -21,6 +21,11 @@ __all__ = ["load_bundle", "save_bundle"]
 
 _FACTS, _WEIGHTS, _NETWORKS = "decoder.json", "weights.safetensors", "networks"
 _FORMAT = "neuro-decoder/1"
+# what values of a wrong kind raise, wherever they are used first
+_NO_SENSE = (
+    NeuroError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError,
+    TypeError, ValueError,
+)  # fmt: skip
 
 
 def save_bundle(
@@ -110,7 +115,7 @@ def load_bundle(folder: PathLike) -> Decoder:
         extractor = Extractor.from_json(facts, target / _NETWORKS)
         rule = LinearRule.from_json(facts["rule"], {k: v.numpy() for k, v in arrays.items()})
         return Decoder(extractor, Selection(tuple(facts["selection"])), rule)
-    except (NeuroError, KeyError, TypeError, ValueError) as error:
+    except _NO_SENSE as error:
         raise FileError(f"{target.name!r} does not describe a decoder: {error}") from error
 
 

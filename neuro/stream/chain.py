@@ -25,6 +25,8 @@ from neuro.signal import (
 )
 from neuro.typing import AnyArray, BoolArray, FloatArray
 
+_FASTEST = 1_000_000  # Hz
+
 __all__ = ["Chain", "Filter", "Pick", "Rate", "Reference", "Samples", "Step"]
 
 
@@ -41,6 +43,9 @@ class Pick:
 
     ch_names: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        _check_names(self.ch_names)
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -56,6 +61,11 @@ class Reference:
 
     scheme: str | tuple[str, ...] = "average"
     bads: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_names(self.bads)
+        if not isinstance(self.scheme, str):
+            _check_names(self.scheme)
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,8 @@ class Filter:
                 f"phase={self.phase!r}: a live chain has no future to filter backwards from. "
                 "Use phase='causal', offline too, so that training sees what the loop will see."
             )
+        if isinstance(self.order, bool) or self.order not in range(1, 21):
+            raise ConfigError(f"order={self.order!r}: a whole number from 1 to 20.")
         if self.l_freq is None and self.h_freq is None and self.notch is None:
             raise ConfigError("A filter needs l_freq, h_freq or notch.")
 
@@ -175,6 +187,9 @@ class Chain:
         self.ch_names_in = tuple(ch_names)
         self.sfreq_in = exact_rate(sfreq)
         self.steps = tuple(steps)
+        _check_names(self.ch_names_in)
+        if self.sfreq_in > _FASTEST:
+            raise ConfigError(f"{float(self.sfreq_in):g} Hz is faster than any amplifier.")
         if not self.ch_names_in or len(set(self.ch_names_in)) != len(self.ch_names_in):
             raise DataError("A chain needs channels with different names.")
         self.ch_names, self.sfreq = self.ch_names_in, self.sfreq_in
@@ -193,9 +208,17 @@ class Chain:
             case Reference(scheme=scheme, bads=bads):
                 self._run.append(_Referenced(_reference_rows(self.ch_names, scheme, bads)))
             case Filter():
-                self._run += [_Filtered(d, n) for d in step.designs(self.sfreq)]
+                try:
+                    self._run += [_Filtered(d, n) for d in step.designs(self.sfreq)]
+                except np.linalg.LinAlgError as error:
+                    raise ConfigError(
+                        f"A filter with edges {step.l_freq}, {step.h_freq} Hz has no steady state "
+                        f"at {float(self.sfreq):g} Hz: move the edges, or lower the order."
+                    ) from error
             case Rate(sfreq=rate):
                 new = exact_rate(rate)
+                if not 1e-3 <= new / self.sfreq <= 1e3:
+                    raise ConfigError(f"{self.sfreq} Hz cannot be brought to {rate} Hz live.")
                 if new != self.sfreq:
                     self._run.append(_Resampled(self.sfreq, new, n))
                 self.sfreq = new
@@ -290,6 +313,11 @@ class Chain:
             raise ConfigError(f"The signal chain is incomplete: {error}.") from error
 
 
+def _check_names(names: Sequence[str]) -> None:
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"Channels are a list of names, got {names!r}.")
+
+
 def matched(have: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """The channels meant by these names, as they are written in the stream.
 
@@ -305,7 +333,7 @@ def matched(have: Sequence[str], wanted: Sequence[str]) -> list[str]:
         by_form.setdefault(_form(name), []).append(name)
     out = []
     for name in wanted:
-        found = [name] if name in have else by_form.get(_form(name), [])
+        found = [one for one in have if one == name] or by_form.get(_form(name), [])
         if len(found) != 1:
             what = f"could mean {found}." if found else f"is not there. {did_you_mean(name, have)}"
             raise DataError(f"Channel {name!r} {what}")

@@ -14,6 +14,7 @@ __all__ = ["Command", "ControlServer", "ask"]
 
 Command = Callable[..., Any]
 _LONGEST = 64 * 1024
+_MOST_CLIENTS = 32
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -110,7 +111,7 @@ class ControlServer:
                 return {"ok": True, "result": self.commands[name](**arguments)}
         except NeuroError as error:
             return {"ok": False, "error": str(error)}
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # whatever it was, the caller must hear of it
             return {"ok": False, "error": f"{name}: {error}."}
 
     def close(self) -> None:
@@ -128,6 +129,22 @@ class ControlServer:
 class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = _MOST_CLIENTS
+
+    def __init__(self, *told: Any) -> None:
+        self._free = threading.BoundedSemaphore(_MOST_CLIENTS)
+        super().__init__(*told)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Clients beyond the limit are turned away, so that idle ones cannot pile up."""
+        return self._free.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """One client, to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that left in the middle is no news."""

@@ -79,10 +79,9 @@ class Decoder:
     def __init__(self, extractor: Extractor, selection: Selection, rule: LinearRule) -> None:
         self.extractor, self.selection, self.rule = extractor, selection, rule
         n = self._features(np.zeros(_shape(extractor))).size
-        if rule.whitening is None and n != rule.weights.shape[1]:
-            raise ContractError(
-                f"{n} features are selected, the rule has weights for {rule.weights.shape[1]}."
-            )
+        needed = rule.weights.shape[1] if rule.whitening is None else rule.whitening.size
+        if n != needed:
+            raise ContractError(f"{n} features are selected, the rule has weights for {needed}.")
 
     @property
     def info(self) -> StreamInfo:

@@ -17,7 +17,7 @@ from neuro.errors import ConfigError, ContractError, DataError, did_you_mean
 from neuro.stream.buffer import RingBuffer
 from neuro.stream.chain import Chain, matched
 from neuro.stream.features import Family, Table, family_from_json
-from neuro.stream.info import StreamInfo
+from neuro.stream.info import CLOCK_ERROR, StreamInfo
 from neuro.stream.sources import recorded_segments
 from neuro.typing import AnyArray, FloatArray
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from neuro.data import Recording
 
 __all__ = ["Extracted", "Extractor", "Plan"]
+
+# far beyond any paradigm; a wrong number in a file must not ask for all the memory
+_LONGEST_S, _MOST_WINDOWS, _MOST_SAMPLES = 3600.0, 100_000, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,16 @@ class Plan:
                 f"A trial from {self.start_s:g} to {self.stop_s:g} s does not hold a window of "
                 f"{self.length_s:g} s."
             )
-        if not self.step_s > 0:
-            raise ConfigError(f"step_s={self.step_s} must be positive.")
+        if not 0 < self.step_s <= _LONGEST_S:
+            raise ConfigError(f"step_s={self.step_s} must be positive, and below an hour.")
+        if self.running_s is not None and not self.running_s >= 0:
+            raise ConfigError(f"running_s={self.running_s} must not be negative.")
+        longest = max(abs(self.start_s), abs(self.stop_s), self.running_s or 0)
+        if not longest <= _LONGEST_S or longest / self.step_s > _MOST_WINDOWS:
+            raise ConfigError(
+                f"Windows every {self.step_s:g} s over {longest:g} s: possible are "
+                f"{_LONGEST_S:g} s and {_MOST_WINDOWS} windows at most."
+            )
         if self.running_s and self.running_s < self.length_s:
             raise ConfigError(f"running_s={self.running_s:g} is shorter than a window.")
 
@@ -177,6 +188,8 @@ class Extractor:
         self._width = 0
         self._factor = 1.0
         fs = float(chain.sfreq)
+        if plan.n_times(fs) > _MOST_SAMPLES:
+            raise ConfigError(f"A window of {plan.length_s:g} s at {fs:g} Hz is too long.")
         self.family = family.fitted(chain.ch_names, fs, plan.n_times(fs))
         self._length = plan.n_times(fs)
         self._starts = plan.starts(fs)
@@ -215,7 +228,7 @@ class Extractor:
             Missing channels, another rate, or a unit that cannot be converted.
         """
         wanted = self.info
-        if info.sfreq != wanted.sfreq:
+        if abs(info.sfreq / wanted.sfreq - 1) > CLOCK_ERROR:
             raise ContractError(
                 f"The stream has {float(info.sfreq):g} Hz, this was trained at "
                 f"{float(wanted.sfreq):g} Hz. Set the amplifier to that rate, or train again."
@@ -238,6 +251,8 @@ class Extractor:
         done = []
         if self._rows != list(range(len(info.ch_names))):
             done.append(f"takes {len(self._rows)} of {len(info.ch_names)} channels by name")
+        if info.sfreq != wanted.sfreq:
+            done.append(f"takes {float(info.sfreq):.3f} Hz as {float(wanted.sfreq):g} Hz")
         if self._factor != 1:
             done.append(f"converts {info.unit} to {wanted.unit}")
         self.reset()
@@ -273,8 +288,7 @@ class Extractor:
         DataError
             If the samples of that trial are gone.
         """
-        ratio = Fraction(self.chain.sfreq) / Fraction(self.chain.sfreq_in)
-        start = round(sample * ratio) + self._offset
+        start = self._begin(sample)
         if start < self._kept.first:
             late = (self._kept.first - start) / float(self.chain.sfreq)
             raise DataError(
@@ -282,6 +296,11 @@ class Extractor:
                 "sample that is kept. Raise history_s, or find out what delays the markers."
             )
         self._waiting.append(_Trial(start, label))
+
+    def _begin(self, sample: int) -> int:
+        """First sample of the chain's output that belongs to the trial of a cue."""
+        ratio = Fraction(self.chain.sfreq) / Fraction(self.chain.sfreq_in)
+        return round(sample * ratio) + self._offset
 
     def push(self, chunk: AnyArray) -> list[Extracted]:
         """Take the next samples; return what they complete, in the order of its end.
@@ -381,7 +400,8 @@ class Extractor:
         out = []
         for data, cues, _ in segments:
             for sample, label in cues:
-                self.mark(sample, label)
+                if self._begin(sample) >= 0:  # live, such a cue is refused
+                    self.mark(sample, label)
             out += self.push(data)
             self.reset()
         return out

@@ -18,6 +18,9 @@ from neuro.errors import ConfigError, DataError, did_you_mean
 from neuro.signal import burg, burg_spectrum, tapering
 from neuro.typing import AnyArray, FloatArray
 
+# far beyond any use; a wrong number in a file must not ask for all the memory or time
+_MOST_FREQS, _MOST_ORDER = 10_000, 1000
+
 __all__ = ["Covariance", "Family", "Power", "Strength", "Table", "family_from_json"]
 
 
@@ -137,8 +140,12 @@ class Power(_Spectral):
             raise ConfigError(
                 f"method={self.method!r}. {did_you_mean(self.method, ('burg', 'welch'))}"
             )
-        if not (self.step_hz > 0 and self.order_s > 0):
-            raise ConfigError("step_hz and order_s must be positive.")
+        if not (0 < self.step_hz <= 1e6 and 0 < self.order_s <= 3600):
+            raise ConfigError("step_hz (up to 1e6) and order_s (up to an hour) must be positive.")
+        if (self.fmax - self.fmin) / self.step_hz > _MOST_FREQS:
+            raise ConfigError(f"step_hz={self.step_hz:g}: {_MOST_FREQS} frequencies at most.")
+        if self.n_times and self.method == "burg" and self._order > _MOST_ORDER:
+            raise ConfigError(f"order_s={self.order_s:g} is more than {_MOST_ORDER} samples.")
         if self.n_times and self.method == "burg" and self._order >= self.n_times:
             raise ConfigError(
                 f"order_s={self.order_s:g} is {self._order} samples, a window has {self.n_times}: "

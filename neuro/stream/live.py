@@ -1,6 +1,7 @@
 """The loop: source, decoder, sinks; gaps flagged, cues put in place, stages timed."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -97,6 +98,7 @@ class Live:
         self._line = Timeline(info.sfreq, gap_s=self.gap_s)
         self._waiting: list[tuple[float, str]] = []
         self._silent_since: float | None = None
+        self._began = time.perf_counter(), time.process_time()
         self._tell("attached", f"{info.name or 'stream'}: {'; '.join(done) or 'as it is'}.")
 
     def run(self, stop: threading.Event | None = None) -> list[Decision]:
@@ -205,9 +207,23 @@ class Live:
             sink.status(status)
 
     def report(self) -> dict[str, Any]:
-        """Samples, messages and latency so far, as plain values."""
+        """Samples, messages and latency so far, as plain values.
+
+        `cpu_share` is of the whole process, 1 for one core; `clock` what the source
+        knows about the amplifier's clock, None where it is our own.
+        """
+        wall, cpu = time.perf_counter() - self._began[0], time.process_time() - self._began[1]
+        offsets = [own for _, own, _ in getattr(self.source, "corrections", ())]
         return {
             "samples": self.n_samples,
+            "cpu_share": cpu / max(wall, 1e-9),
+            "clock": None
+            if not offsets
+            else {
+                "measured": len(offsets),
+                "offset_s": offsets[-1],
+                "moved_ms": 1000 * (max(offsets) - min(offsets)),
+            },
             "messages": [{"kind": m.kind, "text": m.text} for m in self.messages],
             "latency": self.latency.summary(),
             "histogram": dict(self.latency.histogram("total")),

@@ -153,7 +153,8 @@ class LSLSource:
         self._markers = None
         if markers is not None:
             cues = resolved({"type": markers}, timeout_s)
-            self._markers = self._lsl.StreamInlet(cues, max_buflen=60)
+            # raw bytes: a label that is no UTF-8 must not end the session
+            self._markers = self._lsl.StreamInlet(cues, max_buflen=60, as_numpy=True)
         self.corrections: list[tuple[float, float, float]] = []
         self._correct(timeout_s)
         self._inlet.open_stream(timeout_s)
@@ -184,7 +185,7 @@ class LSLSource:
         marks: list[tuple[float, str]] = []
         if self._markers is not None:
             rows, times = self._markers.pull_chunk(timeout=0.0)
-            marks = [(t + of_markers, str(row[0])) for row, t in zip(rows, times, strict=True)]
+            marks = [(t + of_markers, _label(row[0])) for row, t in zip(rows, times, strict=True)]
         data = np.asarray(x, dtype=np.float64).reshape(len(stamps), len(self.info.ch_names)).T
         return Chunk(data, np.asarray(stamps) + own, tuple(marks))
 
@@ -199,6 +200,12 @@ class LSLSource:
             self._markers.close_stream()
 
 
+def _label(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    return f"{value:g}" if isinstance(value, np.floating) else str(value)
+
+
 def _facts(info: Any, unit: str | None) -> StreamInfo:
     names = [n or "" for n in info.get_channel_labels() or []]
     n = info.channel_count()
@@ -208,7 +215,7 @@ def _facts(info: Any, unit: str | None) -> StreamInfo:
             "know which is which. Name them in the amplifier's program."
         )
     rate = info.nominal_srate()
-    if not rate > 0:
+    if not 0 < rate < 1e6:
         raise ConfigError(f"The LSL stream {info.name()!r} has no fixed rate.")
     told = {u or "" for u in info.get_channel_units() or [""]}
     if unit is None and len(told) > 1:
@@ -324,7 +331,8 @@ class Amplifier:
         sent = 0
         while not (stop and stop.is_set()) and (chunk := self._source.pull()) is not None:
             if zero is None:
-                zero = self._lsl.local_clock() - float(chunk.stamps[0])
+                # a chunk is handed out when its last sample has been measured: that is now
+                zero = self._lsl.local_clock() - float(chunk.stamps[-1])
             for time_s, label in chunk.markers:
                 self._markers.push_sample([label], zero + time_s)
             block = np.ascontiguousarray(chunk.data.T, dtype=np.float32)

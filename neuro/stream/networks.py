@@ -151,7 +151,7 @@ class Embedding:
         import neuro
 
         path = folder / identity
-        if not identity.isalnum() or not path.is_dir():
+        if not identity.isalnum() or len(identity) > 64 or not path.is_dir():
             raise FileError(f"The network {identity[:20]!r} is not among those that were saved.")
         if _hash(path) != identity:
             raise FileError(f"The network {identity!r} was changed after it was saved.")

@@ -3,7 +3,7 @@
 import struct
 from pathlib import Path
 from typing import IO, Self
-from xml.sax.saxutils import escape
+from xml.sax import saxutils
 
 import numpy as np
 
@@ -19,6 +19,12 @@ _SIGNAL, _MARKERS = 1, 2
 _UNITS = {"uV": "microvolts", "mV": "millivolts", "V": "volts"}
 
 
+def escape(text: str) -> str:
+    """For XML, which has no way to write control characters and lone surrogates."""
+    legal = "".join(c if c.isprintable() else "?" for c in text)
+    return saxutils.escape(legal)
+
+
 class XDFRecorder:
     """Writes every chunk at once; the `tap` of a live loop.
 
@@ -30,6 +36,8 @@ class XDFRecorder:
         ``.xdf``; must not exist.
     info : StreamInfo
         Of the samples.
+    gap_s : float
+        See :class:`~neuro.stream.Timeline`; written into the file.
 
     Raises
     ------
@@ -49,7 +57,7 @@ class XDFRecorder:
     >>> folder.cleanup()
     """
 
-    def __init__(self, path: PathLike, info: StreamInfo) -> None:
+    def __init__(self, path: PathLike, info: StreamInfo, *, gap_s: float = 0.05) -> None:
         self.path = Path(path)
         try:
             self._file: IO[bytes] = open(self.path, "xb")  # noqa: SIM115 (closed by close)
@@ -60,10 +68,13 @@ class XDFRecorder:
         self._row = np.dtype([("n", "u1"), ("t", "<f8"), ("x", "<f4", (len(info.ch_names),))])
         self.n_samples = self.n_markers = 0
         self._file.write(b"XDF:")
-        self._chunk(_HEADER, b"<?xml version='1.0'?><info><version>1.0</version></info>")
+        # without it, readers smooth stamps over what the live loop calls a gap
+        gap = f"<gap_s>{gap_s + 1 / rate:.6f}</gap_s>"
+        text = f"<?xml version='1.0'?><info><version>1.0</version>{gap}</info>"
+        self._chunk(_HEADER, text.encode())
         channels = "".join(
             f"<channel><label>{escape(name)}</label>"
-            f"<unit>{_UNITS.get(info.unit, info.unit)}</unit><type>EEG</type></channel>"
+            f"<unit>{escape(_UNITS.get(info.unit, info.unit))}</unit><type>EEG</type></channel>"
             for name in info.ch_names
         )
         self._header(_SIGNAL, info.name or "signal", "EEG", len(info.ch_names), rate, channels)
@@ -95,7 +106,7 @@ class XDFRecorder:
             self._chunk(_SAMPLES, struct.pack("<IBQ", _SIGNAL, 8, n) + rows.tobytes())
             self.n_samples += n
         for time_s, label in chunk.markers:
-            text = label.encode()
+            text = label.encode(errors="replace")
             one = struct.pack("<Bd", 8, time_s) + struct.pack("<BI", 4, len(text)) + text
             self._chunk(_SAMPLES, struct.pack("<IBQ", _MARKERS, 8, 1) + one)
             self.n_markers += 1

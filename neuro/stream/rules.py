@@ -56,7 +56,8 @@ class Selection:
 
 
 def _place(name: str, table: Table) -> tuple[int, slice]:
-    found = re.fullmatch(r"(.+);([0-9.]+)(?::([0-9.]+))?", name.strip())
+    number = r"(\d+(?:\.\d+)?)"
+    found = re.fullmatch(rf"(.+);{number}(?::{number})?", str(name).strip(), re.ASCII)
     if not found:
         raise ConfigError(f"Feature {name!r}: write 'C4;13' or, for a band, 'C4;13:16'.")
     channel, low, high = found[1], float(found[2]), float(found[3] or found[2])
@@ -105,6 +106,15 @@ class LinearRule:
             raise ConfigError(
                 f"{len(self.classes)} classes need {n} rows of weights, got {self.weights.shape}."
             )
+        if len({str(name) for name in self.classes if name}) < len(self.classes):
+            raise ConfigError(f"Classes need different names, got {self.classes}.")
+        if not (np.isfinite(self.weights).all() and np.isfinite(self.intercept).all()):
+            raise ConfigError("A weight or an intercept is no number: train again.")
+        if self.whitening is not None:
+            size = len(self.whitening)
+            shapes = self.whitening.shape, self.weights.shape
+            if shapes != ((size, size), (n, size * (size + 1) // 2)):
+                raise ConfigError(f"Whitening and weights of shapes {shapes} do not fit.")
         if self.intercept.shape != (n,):
             raise ConfigError(f"{n} intercepts are needed, got {self.intercept.shape}.")
 
@@ -151,7 +161,7 @@ class LinearRule:
         if set(arrays) != needed:
             raise ConfigError(f"The rule needs arrays {sorted(needed)}, found {sorted(arrays)}.")
         return cls(
-            tuple(values["classes"]),
+            tuple(str(name) for name in values["classes"]),
             np.asarray(arrays["weights"], dtype=np.float64),
             np.asarray(arrays["intercept"], dtype=np.float64),
             np.asarray(arrays["whitening"], dtype=np.float64) if values["tangent"] else None,

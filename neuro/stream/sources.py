@@ -102,7 +102,8 @@ class Array:
 
     def clock(self) -> float:
         """Time of the last sample handed out."""
-        return float(self._kept[max(0, self._at - 1)]) / float(self.info.sfreq)
+        seen = self._kept[: max(1, self._at)]
+        return float(seen[-1]) / float(self.info.sfreq) if len(seen) else 0.0
 
     def close(self) -> None:
         """Nothing is held."""

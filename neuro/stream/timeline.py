@@ -116,6 +116,9 @@ class Timeline:
     def position(self, time_s: float) -> int | None:
         """Number of the sample nearest to a time; None where there is none.
 
+        The jitter of single stamps is averaged away over the second before. Where
+        the last stamp is early, the answer may be the sample that comes next.
+
         Parameters
         ----------
         time_s : float
@@ -124,10 +127,15 @@ class Timeline:
         if not self._stamps:
             return None
         stamps = np.concatenate(self._stamps)
-        after = int(np.searchsorted(stamps, time_s))
-        near = [i for i in (after - 1, after) if 0 <= i < len(stamps)]
-        best = min(near, key=lambda i: abs(stamps[i] - time_s))
-        return self._first + best if abs(stamps[best] - time_s) <= self.gap_s else None
+        nearest = int(np.abs(stamps - time_s).argmin())  # stamps that jitter are in no order
+        # the second before it tells when that sample was really taken; what comes later is left
+        # out, so that the answer does not depend on when it is asked for
+        own = stamps[max(0, nearest - round(1 / self.step_s)) : nearest + 1]
+        jitter = own - own[-1] + self.step_s * np.arange(len(own))[::-1]
+        at_s = own[-1] + float(np.median(jitter))
+        best = nearest + int(np.ceil((time_s - at_s) / self.step_s - 0.5 - 1e-6))
+        ahead = time_s > stamps[-1] + self.step_s
+        return None if ahead or best < 0 else self._first + best
 
     def time_of(self, sample: int) -> float | None:
         """Stamp of a sample since the last gap; None if it is gone or has not come."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from neuro.bci import Auto, auto_select, class_map, cross_validate, erd, r_squared
+from neuro.bci.scores import judge
 from neuro.errors import ConfigError, DataError
 from neuro.stream import Table
 
@@ -54,6 +55,9 @@ def test_a_constant_feature_explains_nothing():
     x[:, 1] = 1 / 3
     x[:, 2] = 0
     assert (r_squared(x, second)[1:] == 0).all()
+    constants = np.linspace(0.1, 7, 50)  # the mean of some is not the value they all have
+    assert (constants - np.tile(constants, (30, 1)).mean(0) != 0).any()
+    assert (r_squared(np.tile(constants, (30, 1)), second) == 0).all()
 
 
 def test_r2_of_nothing_has_its_known_mean_and_tail():
@@ -116,6 +120,7 @@ class TestAutoSelect:
         assert auto_select(self.r2, TABLE, 3) == ("C3;10", "C4;12", "Cz;8")
 
     def test_band_and_channels(self):
+        assert auto_select(self.r2, TABLE, 1, fmin=12, fmax=12) == ("C3;12",)
         assert auto_select(self.r2, TABLE, 2, fmin=11) == ("C3;12", "C4;12")
         assert auto_select(self.r2, TABLE, 2, ch_names=["cz", "C4"]) == ("C4;12", "Cz;8")
 
@@ -152,6 +157,25 @@ class TestScores:
         x[3] = np.nan
         labels = np.where(second, "b", "a").tolist()
         assert cross_validate(x, labels, TABLE).n_trials == 29
+
+    def test_folds_stay_with_their_trials_when_some_are_left_out(self):
+        x, second = trials(30, 30)
+        labels = np.where(second, "b", "a")
+        order = np.random.default_rng(0).permutation(60)
+        x, labels, runs = x[order], labels[order], np.repeat([1, 2, 3], 20)
+        x[:7] = np.nan
+        whole = cross_validate(x, labels.tolist(), TABLE, runs=runs.tolist())
+        part = cross_validate(x[7:], labels[7:].tolist(), TABLE, runs=runs[7:].tolist())
+        assert whole == part
+
+    def test_kappa_of_unequal_classes(self):
+        from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
+
+        rng = np.random.default_rng(0)
+        truth, said = rng.choice(["a", "b"], 90, p=[0.8, 0.2]), rng.choice(["a", "b"], 90)
+        rate, _, kappa = judge(truth, said)
+        assert rate == pytest.approx(balanced_accuracy_score(truth, said))
+        assert kappa == pytest.approx(cohen_kappa_score(truth, said))
 
     def test_too_few_trials(self):
         with pytest.raises(DataError, match="four trials or more"):

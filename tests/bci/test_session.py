@@ -107,6 +107,34 @@ def test_one_thing_at_a_time(workspace, runs):
     assert workspace.runs[-1].name == "recording.xdf"
 
 
+def test_an_error_of_any_kind_is_said_and_leaves_a_report(workspace, runs):
+    workspace.train(("C3;12",))
+
+    class Broken(Replay):
+        def pull(self, timeout_s=0.1):
+            if self._last > 3:
+                raise OSError("No space left on device")
+            return super().pull()
+
+    session = Session(workspace, lambda: Broken(neuro.read(runs[3]), speed=np.inf))
+    session.start_online()
+    assert "No space left" in settled(session)["error"]
+    report = json.loads((workspace.folder / "online" / "001" / "report.json").read_text())
+    assert 700 < report["samples"] < 800
+
+
+def test_a_choice_that_cannot_be_is_not_kept(empty):
+    session = Session(empty, lambda: None)
+    for wrong in (
+        {"features": "C3;12"}, {"features": [3]}, {"n": "x"}, {"n": 0}, {"kind": "svm"},
+        {"fmin": float("nan")},
+    ):  # fmt: skip
+        with pytest.raises((ConfigError, TypeError)):
+            session.select(**wrong)
+    assert Workspace.open(empty.folder).choice == empty.choice
+    assert empty.choice.features is None
+
+
 def test_a_run_without_cues_is_kept_on_disk_and_said(empty, runs):
     signal = neuro.read(runs[0]).streams["eeg"]
     info = StreamInfo(signal.axis.names, 250, "uV")

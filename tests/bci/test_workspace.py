@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -163,6 +164,84 @@ def test_what_is_no_workspace_is_refused(tmp_path, workspace):
     (workspace.folder / "workspace.json").write_text('{"format": ')
     with pytest.raises(FileError):
         Workspace.open(workspace.folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("runs", 0, "id"), "../../x"),
+        (("runs", 0, "id"), "r2"),
+        (("runs", 0, "sha256"), "../x"),
+        (("runs", 0, "cues"), {"left": "many"}),
+        (("runs", 0), "r1"),
+        (("runs",), 5),
+        (("classes",), [["left"]]),
+        (("settings", "l_freq"), "low"),
+        (("settings", "notch"), float("nan")),
+        (("settings", "plan", "step_s"), 1e-12),
+        (("settings", "ch_names"), [1, 2]),
+        (("settings", "family"), {"family": "embedding", "output": "embedding", "identity": ".."}),
+        (("choice",), {"n": "x"}),
+        (("choice",), {"kind": "svm"}),
+    ],
+)
+def test_a_hostile_workspace_is_one_error(workspace, path, value):
+    file = workspace.folder / "workspace.json"
+    told = at = json.loads(file.read_text())
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    file.write_text(json.dumps(told))
+    with pytest.raises(FileError, match=r"^(workspace\.json.* is damaged|The network)"):
+        Workspace.open(workspace.folder)
+
+
+def test_a_hostile_attempt_is_one_error(workspace):
+    workspace.train(("C3;12",))
+    file = workspace.folder / "attempts" / "001" / "attempt.json"
+    told = json.loads(file.read_text())
+    for change in ({"number": 7}, {"scores": {}}, {"features": [1]}, {"seconds": "x"}, {"x": 1}):
+        file.write_text(json.dumps(told | change))
+        with pytest.raises(FileError, match=r"attempts/001/attempt\.json is damaged"):
+            _ = workspace.attempts
+
+
+def test_only_cues_make_trials_and_unusable_ones_train_nothing(workspace, tmp_path):
+    import neuro
+
+    recording = neuro.read(workspace.folder / "runs" / "r1.h5")
+    x = recording.streams["eeg"].values().copy()
+    x[:, 100:600] = np.nan  # the first trial
+    first = recording.streams["eeg"]
+    onset = np.concatenate([recording.events.onset_s, recording.events.onset_s + 0.1])
+    kinds = [*recording.events.type, *["beep"] * 10]
+    broken = Regular(x, 250, "uV", first.axis, "eeg")
+    neuro.save(Recording({"eeg": broken}, Events.make(onset, kinds)), tmp_path / "b.h5")
+    run = workspace.add_run(tmp_path / "b.h5")
+    trials = workspace.extract([run.id])
+    assert sorted(set(trials.labels.tolist())) == ["left", "right"]
+    assert len(trials.labels) == 10
+    assert workspace.train(("C3;12",)).scores["n_trials"] == 39
+
+
+def test_runs_of_an_amplifier_with_its_own_clock_go_together(workspace, settings, tmp_path):
+    from neuro.stream import Array, Chunk, Live, StreamInfo, XDFRecorder
+
+    x = np.random.default_rng(0).standard_normal((4, 30_000))
+    info = StreamInfo(("C3", "Cz", "C4", "O1"), 250, "uV")
+    session = Workspace.create(tmp_path / "drift", classes=("left", "right"))
+    session.settings = settings
+    for i, rate in enumerate((250.025, 249.99, 250.0)):
+        stamps = 7 + np.arange(30_000) / rate
+        cues = tuple((float(stamps[700 * k]), ("left", "right")[k % 2]) for k in range(1, 41))
+        with XDFRecorder(tmp_path / f"{i}.xdf", info) as recorder:
+            recorder(Chunk(x + i, stamps, cues))
+        session.add_run(tmp_path / f"{i}.xdf")
+    assert session.info.sfreq == 250
+    assert len(session.extract().labels) == 120
+    session.train(("C3;12",))
+    live = Live(Array(x[:, :2000], info, [(700, "left")]), session.decoder())
+    assert [d.cue for d in live.run()] == ["left"]
 
 
 def test_settings_are_the_same_wherever_they_are_written():

@@ -74,6 +74,13 @@ def test_a_session_by_command(run, runs, tmp_path):
     assert "Online 1" in (tmp_path / "session.html").read_text(encoding="utf-8")
 
 
+def test_a_control_port_leaves_standard_output_to_json(run, tmp_path):
+    run("new", tmp_path / "s", "--classes", "left,right")
+    told = run("online", tmp_path / "s", "--control", 0, "--seconds", 0.1, "--json")
+    assert json.loads(told)["state"] == "idle"
+    assert "token" not in told
+
+
 def test_options_that_are_not_given_stay(run, runs, tmp_path):
     from neuro.bci import Workspace
 

@@ -4,6 +4,7 @@ import pytest
 from neuro.errors import ConfigError, DataError
 from neuro.signal import apply_filter, bandpass, resample
 from neuro.stream import Chain, Filter, Pick, Rate, Reference
+from neuro.stream.chain import matched
 
 NAMES = ("C3", "Cz", "C4", "O1")
 STEPS = [Pick(("C4", "C3", "O1")), Reference(), Filter(1, 40, notch=50), Rate(100)]
@@ -120,3 +121,44 @@ def test_chunks_of_another_width_are_refused():
         Chain(NAMES, 250).push(np.zeros((3, 5)))
     with pytest.raises(DataError, match="different names"):
         Chain(("C3", "C3"), 250)
+
+
+def test_what_a_missing_sample_could_have_changed_is_invalid():
+    from neuro.signal import bandpass, settling_samples
+
+    x = signal(3000)
+    x[0, 1500] = np.nan
+    valid = Chain(NAMES, 250, [Filter(4, 40)]).push(x).valid
+    settling = settling_samples(bandpass(4, 40, 250))
+    assert np.flatnonzero(~valid).tolist() == list(range(1500, 1501 + settling))
+    out = Chain(NAMES, 250, [Rate(100)]).push(x)
+    other = np.where(np.isnan(x), 1000.0, x)
+    changed = np.abs(Chain(NAMES, 250, [Rate(100)]).push(other).data - out.data)[0] > 1e-5
+    assert changed.sum() > 20
+    assert not out.valid[changed].any()
+
+
+def test_reset_forgets_the_value_that_bridges():
+    x, chain = signal(10), Chain(NAMES, 250)
+    chain.push(x + 100)
+    chain.reset()
+    x[0, 0] = np.nan
+    assert chain.push(x).data[0, 0] == 0
+
+
+def test_settings_of_a_wrong_kind_are_refused():
+    for make in (
+        lambda: Filter(1, 40, order=0),
+        lambda: Filter(1, 40, order=10**6),
+        lambda: Pick("C3"),
+        lambda: Pick((1, 2)),
+        lambda: Reference((1,)),
+        lambda: Chain((1, 2), 250),
+        lambda: Chain(NAMES, 10**9),
+        lambda: Chain(NAMES, 250, [Filter(l_freq=1e-12)]),
+        lambda: Chain(NAMES, 250, [Rate(10**6)]),
+    ):
+        with pytest.raises(ConfigError):
+            make()
+    with pytest.raises(DataError, match=r"could mean \['C3', 'C3'\]"):
+        matched(("C3", "C3"), ("C3",))

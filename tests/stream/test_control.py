@@ -1,5 +1,6 @@
 import json
 import socket
+import time
 
 import pytest
 
@@ -79,6 +80,26 @@ def test_a_wrong_token_ends_the_conversation(server):
 def test_only_the_loopback_is_served_unless_asked():
     with pytest.raises(ConfigError, match="would open the control port to other machines"):
         ControlServer({}, host="0.0.0.0")
+
+
+def test_clients_that_say_nothing_do_not_pile_up(server):
+    idle = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(40)]
+    assert sum(link.recv(1) == b"" for link in idle[32:]) == 8  # turned away at once
+    for link in idle:
+        link.close()
+    for _ in range(100):
+        try:
+            assert ask(server.port, "secret", "mark", label="left") == {"cues": 1}
+            break
+        except (OSError, ValueError):
+            time.sleep(0.02)
+    assert server.heard == ["left"]
+
+
+def test_an_error_of_any_kind_is_answered():
+    server = ControlServer({"fail": lambda: {}["x"]}, token="t")
+    with server, pytest.raises(ConfigError, match="fail: 'x'"):
+        ask(server.port, "t", "fail")
 
 
 def test_tokens_differ():

@@ -70,6 +70,24 @@ def test_a_trial_waits_for_its_last_sample():
     assert [f.label for f in extractor.push(x[:, end - 1 : end])] == ["left"]
 
 
+def test_a_cue_goes_to_the_nearest_sample_of_the_new_rate():
+    extractor = make(plan=Plan(0, 1), steps=[Rate(125)])
+    for sample in (248, 251):  # 124 and 125.5
+        extractor.mark(sample, "left")
+    assert [one.start for one in extractor.push(signal())] == [124, 126]
+
+
+def test_a_trial_longer_than_the_history_keeps_its_beginning():
+    x, plan = signal(), Plan(0, 6)
+    whole = make(plan=plan)
+    whole.mark(100, "left")
+    expected = whole.push(x)[0]
+    short = Extractor(Chain(NAMES, 250), plan, Power(), history_s=1.0)
+    short.mark(100, "left")
+    found = [one for i in range(0, 2900, 50) for one in short.push(x[:, i : i + 50])]
+    np.testing.assert_array_equal(found[0].values, expected.values)
+
+
 def test_a_cue_may_come_late_but_not_too_late():
     x = signal(2600)
     on_time, late = make(plan=Plan(0, 1)), make(plan=Plan(0, 1))
@@ -141,6 +159,10 @@ def test_memory_does_not_grow_with_the_stream():
         ({"start_s": 1, "stop_s": 1.1}, "does not hold a window"),
         ({"step_s": 0}, "step_s=0 must be positive"),
         ({"running_s": 0.1}, "shorter than a window"),
+        ({"running_s": float("nan")}, "running_s=nan"),
+        ({"running_s": 1e9}, "3600 s and 100000 windows at most"),
+        ({"step_s": 1e-7}, "100000 windows at most"),
+        ({"stop_s": float("inf")}, "3600 s"),
     ],
 )
 def test_plans_that_cannot_be(values, says):

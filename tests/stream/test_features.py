@@ -39,6 +39,14 @@ def test_burg_finds_a_resonance_in_half_a_second():
     assert abs(table.columns[values[0].argmax()] - 12) <= 0.5
 
 
+def test_an_offset_is_no_power():
+    x = windows(1, 125)
+    for family in (Power(4, 40), Power(4, 40, method="welch")):
+        away, _ = combined(family, x + 1000)
+        # a thousand times the signal leaves rounding behind
+        np.testing.assert_allclose(away, combined(family, x)[0], atol=1e-6)
+
+
 def test_order_follows_the_rate():
     assert Power().fitted(NAMES, 500, 250)._order == 19
     assert Power().fitted(NAMES, 250, 125)._order == 10
@@ -106,6 +114,9 @@ def test_json_makes_the_same_family():
         (lambda: Strength(method="plv"), "method='plv'"),
         (lambda: Power().fitted(NAMES, 60, 30), "Nyquist frequency 30 Hz"),
         (lambda: Strength().fitted(("C3",), 250, 125), "at least two channels"),
+        (lambda: Power(step_hz=1e-6), "10000 frequencies at most"),
+        (lambda: Power(order_s=10).fitted(NAMES, 250, 5000), "more than 1000 samples"),
+        (lambda: Power(order_s=float("inf")), "up to an hour"),
         (lambda: Covariance(2), "shrinkage=2"),
         (lambda: Power().window(np.zeros((4, 125))), "Call fitted"),
         (lambda: family_from_json({"family": "powr"}), "No family of features 'powr'"),

@@ -14,6 +14,7 @@ from neuro.stream import (
     Live,
     Plan,
     Power,
+    Rate,
     Reference,
     Replay,
     Selection,
@@ -145,6 +146,70 @@ def test_cues_without_samples_are_refused_and_said(decoder):
     assert "ended before it" in refused[1]
 
 
+def test_a_cue_may_arrive_before_its_sample(decoder, offline):
+    x, cues = run(1)
+
+    class Early(Array):
+        def pull(self, timeout_s=0.1):
+            chunk = super().pull()
+            early = tuple((s / 250, c) for s, c in cues) if self._at == 40 else ()
+            return chunk and chunk._replace(markers=early)
+
+    live = Live(Early(x.astype(np.float32), INFO, chunk=40), decoder)
+    assert all(same(a, b) for a, b in zip(live.run(), offline, strict=True))
+    assert [m.kind for m in live.messages] == ["attached", "ended"]
+
+
+def test_cues_at_the_edges_of_gaps_are_those_of_the_recording(decoder):
+    # gaps of 60 ms, and cues on both sides of every edge and inside
+    x, _ = run(1)
+    gaps = [(1500, 15), (3000, 15)]
+    near = [s + k for s, n in gaps for k in (-1, 0, 1, n // 2, n - 1, n, n + 1)]
+    cues = [(s, "left") for s in near]
+    kept = np.array([[0, 1500], [1515, 3000], [3015, x.shape[1]]])
+    x32 = x.astype(np.float32)
+    signal = Regular(x32, 250, "uV", Axis(NAMES, "eeg"), "eeg", segments=kept)
+    events = Events.make([s / 250 for s, _ in cues], ["left"] * len(cues))
+    expected = decoder.replay(Recording({"eeg": signal}, events))
+    assert len(expected) == 4
+    found = Live(Array(x32, INFO, cues, chunk=7, gaps=gaps), decoder).run()
+    assert all(same(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_a_trial_that_begins_before_the_data_is_left_out_on_both_sides(decoder):
+    own = Extractor(Chain(NAMES, 250), Plan(-1, 1), Power(fmax=30))
+    early = recording().replace(events=Events.make([0.4, 4.0], ["left", "right"]))
+    assert [one.label for one in own.replay(early)] == ["right"]
+    rule = fit_rule("lda", np.random.default_rng(0).standard_normal((20, 108)), ["a", "b"] * 10)
+    live = Live(Replay(early, speed=np.inf), Decoder(own, Selection(), rule))
+    assert [d.cue for d in live.run()] == ["right"]
+    assert [m.kind for m in live.messages].count("cue refused") == 1
+
+
+def test_only_markers_that_are_cues_begin_trials(decoder):
+    x, cues = run(1)
+    others = sorted([*cues, *((s + 30, "beep") for s, _ in cues)])
+    live = Live(Array(x, INFO, others), decoder, cues=("left", "right"))
+    assert {d.cue for d in live.run()} == {"left", "right"}
+
+
+def test_a_decision_carries_the_stamp_of_the_last_sample_it_saw():
+    times = []
+
+    class Sink:
+        def decision(self, decision, time_s):
+            times.append((decision.stop, time_s))
+
+        def status(self, status): ...
+
+    own = Extractor(Chain(NAMES, 250, [Rate(50)]), Plan(0, 1), Power(fmax=20))
+    rule = fit_rule("lda", np.random.default_rng(0).standard_normal((20, 68)), ["a", "b"] * 10)
+    source = Array(run(1)[0], INFO, [(1000, "left")], chunk=25)
+    Live(source, Decoder(own, Selection(), rule), [Sink()]).run()
+    ((stop, time_s),) = times
+    assert time_s == pytest.approx((stop - 1) / 50)
+
+
 def test_a_trial_of_missing_samples_makes_no_decision(decoder):
     x, cues = run(1)
     x[0, 1100:1400] = np.nan
@@ -198,6 +263,12 @@ def test_the_time_of_every_stage_is_kept(decoder):
     assert set(report["latency"]) == {"receive", "buffer", "features", "decide", "send", "total"}
     assert report["latency"]["total"]["n"] == N_TRIALS
     assert sum(report["histogram"]["counts"]) == N_TRIALS
+    assert 0 < report["cpu_share"] < 16
+    assert report["clock"] is None
+    live.source.corrections = [(0.0, 1.0, 0.0), (5.0, 1.0005, 0.0)]
+    clock = live.report()["clock"]
+    assert (clock["measured"], clock["offset_s"]) == (2, 1.0005)
+    assert clock["moved_ms"] == pytest.approx(0.5)
     json.dumps(report)
 
 
@@ -209,6 +280,23 @@ class TestTimeline:
         pieces = [p for i in range(0, 1000, 9) for p in line.push(stamps[i : i + 9])]
         assert all(p.gap is None for p in pieces)
         assert line.stop == 1000
+
+    def test_jitter_of_several_samples_moves_no_cue_by_more_than_one(self):
+        rng = np.random.default_rng(1)
+        line = Timeline(250)
+        stamps = np.arange(5000) / 250 + rng.uniform(-0.01, 0.01, 5000)  # in no order any more
+        list(line.push(stamps))
+        asked = np.arange(500, 4900, 37)
+        found = np.array([line.position((k + 0.2) / 250) for k in asked])
+        assert np.abs(found - asked).max() <= 1
+        assert np.mean(found == asked) > 0.8
+
+    def test_an_hour_on_a_clock_that_drifts(self):
+        line = Timeline(250)
+        stamps = 1e5 + np.arange(3600 * 250) / 250.025
+        for i in range(0, len(stamps), 5000):
+            assert all(p.gap is None for p in line.push(stamps[i : i + 5000]))
+            assert line.position(stamps[i + 4000]) == i + 4000
 
     def test_time_that_runs_back_is_a_gap(self):
         line = Timeline(250)
@@ -265,6 +353,36 @@ class TestBundle:
             save_bundle(decoder, tmp_path / "two")
         assert [p.name for p in tmp_path.iterdir()] == ["one"]
 
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            (("chain", "ch_names"), [1, 2, 3, 4]),
+            (("chain", "sfreq"), "1e30"),
+            (("chain", "steps"), [{"step": "filter", "l_freq": 1, "order": 10**6}]),
+            (("plan", "step_s"), 1e-9),
+            (("plan", "running_s"), 1e12),
+            (("family", "step_hz"), 1e-9),
+            (("family",), {"family": "embedding", "output": "embedding", "identity": "../../x"}),
+            (("family",), {"family": "embedding", "output": "embedding", "identity": "a" * 9999}),
+            (("selection",), [["C3;10"], 7]),
+            (("rule", "classes"), ["left", "left"]),
+            (("rule",), None),
+        ],
+    )  # fmt: skip
+    def test_a_hostile_description_is_one_error(self, decoder, tmp_path, path, value):
+        from neuro.io.safe import sha256_of
+
+        file = save_bundle(decoder, tmp_path / "one") / "decoder.json"
+        told = json.loads(file.read_text())
+        at = told
+        for key in path[:-1]:
+            at = at[key]
+        at[path[-1]] = value
+        file.write_text(json.dumps(told))
+        (tmp_path / "one" / "sha256").write_text(sha256_of(file) + "\n")
+        with pytest.raises(FileError, match="does not describe a decoder"):
+            load_bundle(tmp_path / "one")
+
     def test_a_folder_of_something_else_is_refused(self, tmp_path):
         with pytest.raises(FileError, match=r"decoder\.json is missing"):
             load_bundle(tmp_path)
@@ -275,6 +393,7 @@ class TestBundle:
 
 
 def test_sources_check_what_they_are_given():
+    assert Array(np.zeros((4, 0)), INFO).clock() == 0
     with pytest.raises(ConfigError, match="chunk=0"):
         Array(np.zeros((4, 10)), INFO, chunk=0)
     with pytest.raises(ConfigError, match="speed=0"):

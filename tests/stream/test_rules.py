@@ -117,3 +117,33 @@ def test_shapes_that_do_not_fit_are_refused():
         fit_rule("svm", *trials())
     with pytest.raises(ConfigError, match="reads covariances"):
         fit_rule("tangent", *trials(d=5))
+
+
+def test_a_tangent_vector_has_the_norm_of_its_logarithm():
+    from scipy.linalg import logm
+
+    from neuro.stream.rules import tangent_vector
+
+    x = np.random.default_rng(0).standard_normal((3, 50))
+    c = np.cov(x)
+    norm = np.linalg.norm(tangent_vector(c, np.eye(3)))
+    assert norm == pytest.approx(np.linalg.norm(logm(c)), rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ((("a", "b"), np.full((1, 2), np.nan), np.zeros(1)), "is no number"),
+        ((("a", "a"), np.ones((1, 2)), np.zeros(1)), "different names"),
+        ((("a", "b"), np.ones((1, 2)), np.zeros(1), np.eye(2)), "do not fit"),
+    ],
+)
+def test_rules_that_would_decide_nonsense_are_refused(values, says):
+    with pytest.raises(ConfigError, match=says):
+        LinearRule(*values)
+
+
+@pytest.mark.parametrize("name", ["C3;1.2.3", "C3;.", "C3;10:", 3])
+def test_frequencies_that_are_no_numbers(name):
+    with pytest.raises(ConfigError, match="write 'C4;13'"):
+        Selection((name,)).apply(np.zeros((3, 4)), TABLE)
