@@ -140,8 +140,9 @@ def over_lsl(seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--lsl-seconds", type=float, default=300)
     args = parser.parse_args()
-    seconds, n_trials, lsl = (8, 4, 10) if args.small else (60, 40, 300)
+    seconds, n_trials, lsl = (8, 4, 10) if args.small else (60, 40, args.lsl_seconds)
     print(f"{N_CHANS} channels, {SFREQ} Hz, chunks of 8 samples, {seconds} s")
     print(
         f"{'features':26} {'p50 ms':>8} {'p95 ms':>8} {'max ms':>8} {f'{n_trials} trials, s':>14}"
